@@ -1,1 +1,11 @@
-//! weir-transport
+//! The transport seam: how encoded batches travel from where they are read to where they are stored.
+//!
+//! Data enters a collector only through a *positioned log*: Kafka, or the embedded disk log. [`Sender`] appends to it and answers when
+//! the batch is durable, [`Receiver`] reads it lane by lane from any position. Nothing is acknowledged before it is durable.
+
+mod seam;
+
+pub use seam::{
+    Batch, Cause, Epoch, Event, Fenced, Lane, Origin, Position, ReceiveError, Receiver, SendError,
+    SendErrorKind, Sender,
+};
