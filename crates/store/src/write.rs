@@ -1,0 +1,67 @@
+//! Writing.
+
+use async_trait::async_trait;
+use weir_transport::{Batch, Epoch, Lane, Position};
+
+/// What became of the records of a write. Their sum is the number of records in the batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Report {
+    pub stored: u64,
+    /// Already stored, recognised by origin or identity.
+    pub duplicate: u64,
+    /// Can't be stored; each is counted under its cause.
+    pub refused: u64,
+    /// Bytes written since the last [`Writer::sync`].
+    pub pending_bytes: u64,
+}
+
+/// A failed write.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The lane belongs to a later epoch.
+    #[error("lane {0} was taken over by a later assignment")]
+    Fenced(Lane),
+    /// Passing trouble such as a full disk; nothing of this call counts, call again.
+    #[error("{0}")]
+    Retry(String),
+    /// Nothing will be stored until a person acts.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// Stores batches.
+///
+/// # Contract
+/// - `begin` names the position from which the lane is to be delivered (`None`: from its oldest) and fences every older epoch.
+/// - `write` takes positions in order. A position below the lane's is skipped as a duplicate. After `Ok` the records show in new
+///   snapshots, but are durable only after `sync`. After an error the same call may be repeated.
+/// - `sync` makes durable all that was written and returns for each lane the position from which it would have to be delivered again.
+///   Positions, records, and ranges become durable in one atomic step.
+#[async_trait]
+pub trait Writer: Send + Sync {
+    async fn begin(&self, lane: Lane, epoch: Epoch) -> Result<Option<Position>, WriteError>;
+    async fn write(&self, lane: Lane, epoch: Epoch, batches: &[(Position, Batch)]) -> Result<Report, WriteError>;
+    async fn sync(&self) -> Result<Vec<(Lane, Position)>, WriteError>;
+}
+
+/// A revision of a value in [`State`]; 0 means that there is none yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Revision(pub u64);
+
+/// Why a [`State::put_if`] was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// Somebody else wrote meanwhile; the revision that stands there now.
+    #[error("the value has changed meanwhile")]
+    Conflict(Revision),
+    #[error("{0}")]
+    Retry(String),
+}
+
+/// Small durable values with one owner a key: service colours, rule state.
+#[async_trait]
+pub trait State: Send + Sync {
+    async fn get(&self, key: &str) -> Result<Option<(Revision, Vec<u8>)>, PutError>;
+    /// Writes durably if the value's revision is still the given one.
+    async fn put_if(&self, key: &str, revision: Revision, value: &[u8]) -> Result<Revision, PutError>;
+}
