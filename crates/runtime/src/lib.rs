@@ -1,1 +1,10 @@
-//! weir-runtime
+//! What every role needs to run: configuration, shutdown, logs and metrics of its own.
+
+pub mod config;
+pub mod metrics;
+pub mod shutdown;
+pub mod telemetry;
+pub mod units;
+
+pub use metrics::Metrics;
+pub use units::{ByteSize, Period};
