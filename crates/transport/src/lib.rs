@@ -3,6 +3,9 @@
 //! Data enters a collector only through a *positioned log*: Kafka, or the embedded disk log. [`Sender`] appends to it and answers when
 //! the batch is durable, [`Receiver`] reads it lane by lane from any position. Nothing is acknowledged before it is durable.
 
+pub mod conformance;
+pub mod disk_log;
+pub mod memory;
 mod seam;
 
 pub use seam::{

@@ -1,0 +1,115 @@
+//! What every transport must do: one battery that each engine's tests run.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use weir_model::{Incarnation, Signal};
+
+use crate::{Batch, Event, Lane, Origin, Position, Receiver, Sender};
+
+/// How long a test waits for what must come. Generous: it is only reached when something is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A batch that is told apart by its number.
+pub fn numbered(signal: Signal, n: u64) -> Batch {
+    let origin = Origin { incarnation: Incarnation(7), range: n * 10..n * 10 + 10, acked_below: n * 10 };
+    let body = Bytes::from(vec![n as u8; 1 + (n as usize * 37) % 300]);
+    Batch { signal, origins: vec![origin], route: n, arrived: 1_000 + n, body }
+}
+
+async fn event(receiver: &mut dyn Receiver) -> Event {
+    tokio::time::timeout(PATIENCE, receiver.next()).await.expect("an event comes").expect("no error")
+}
+
+async fn assigned(receiver: &mut dyn Receiver) -> Lane {
+    match event(receiver).await {
+        Event::Assigned(lane, _) => lane,
+        other => panic!("expected an assignment, got {other:?}"),
+    }
+}
+
+/// Reads `count` batches and checks that their positions grow by one.
+pub async fn take(receiver: &mut dyn Receiver, count: usize) -> Vec<(Position, Batch)> {
+    let mut all: Vec<(Position, Batch)> = Vec::new();
+    while all.len() < count {
+        match event(receiver).await {
+            Event::Data(_, _, data) => {
+                assert!(!data.is_empty(), "an event carries data");
+                all.extend(data);
+            }
+            other => panic!("expected data, got {other:?}"),
+        }
+    }
+    assert!(all.windows(2).all(|w| w[0].0 < w[1].0), "positions grow");
+    all
+}
+
+/// Runs the battery on a fresh, empty log. `receiver` opens a new receiver of the same log each time.
+pub async fn run<R: Receiver>(signal: Signal, sender: &dyn Sender, receiver: impl Fn() -> R) {
+    what_was_sent_comes_in_order(signal, sender, &receiver).await;
+    any_position_can_be_read_again(signal, &receiver).await;
+    a_waiting_reader_is_woken(signal, sender, &receiver).await;
+    a_paused_lane_is_quiet(signal, sender, &receiver).await;
+}
+
+/// Leaves ten batches behind, numbered from 0.
+async fn what_was_sent_comes_in_order<R: Receiver>(
+    signal: Signal,
+    sender: &dyn Sender,
+    receiver: &impl Fn() -> R,
+) {
+    let mut last = None;
+    for n in 0..10 {
+        let position = sender.send(numbered(signal, n)).await.expect("taken");
+        assert!(last < Some(position), "positions grow");
+        last = Some(position);
+    }
+    let mut receiver = receiver();
+    let lane = assigned(&mut receiver).await;
+    assert_eq!(lane.signal, signal);
+    receiver.seek(lane, Position(0)).await.expect("seek");
+    for (n, (_, batch)) in take(&mut receiver, 10).await.into_iter().enumerate() {
+        assert_eq!(batch, numbered(signal, n as u64), "what comes is what was sent");
+    }
+}
+
+async fn any_position_can_be_read_again<R: Receiver>(signal: Signal, receiver: &impl Fn() -> R) {
+    let mut first = receiver();
+    let lane = assigned(&mut first).await;
+    first.seek(lane, Position(0)).await.expect("seek");
+    let all = take(&mut first, 10).await;
+    for (n, (position, _)) in all.iter().enumerate() {
+        let mut again = receiver();
+        let lane = assigned(&mut again).await;
+        again.seek(lane, *position).await.expect("seek");
+        let part = take(&mut again, 10 - n).await;
+        assert_eq!(part, all[n..], "reading {signal} again from {position} gives the same");
+    }
+}
+
+async fn a_waiting_reader_is_woken<R: Receiver>(
+    signal: Signal,
+    sender: &dyn Sender,
+    receiver: &impl Fn() -> R,
+) {
+    let mut receiver = receiver();
+    let lane = assigned(&mut receiver).await;
+    receiver.seek(lane, Position(0)).await.expect("seek");
+    take(&mut receiver, 10).await;
+    let (sent, got) = tokio::join!(sender.send(numbered(signal, 10)), take(&mut receiver, 1));
+    assert_eq!(got, [(sent.expect("taken"), numbered(signal, 10))]);
+}
+
+async fn a_paused_lane_is_quiet<R: Receiver>(signal: Signal, sender: &dyn Sender, receiver: &impl Fn() -> R) {
+    let mut receiver = receiver();
+    let lane = assigned(&mut receiver).await;
+    receiver.seek(lane, Position(0)).await.expect("seek");
+    take(&mut receiver, 11).await;
+    receiver.pause(lane, true).await;
+    sender.send(numbered(signal, 11)).await.expect("taken");
+    // The batch is there already: a receiver that did not pause would answer at the first poll or soon after.
+    let quiet = tokio::time::timeout(Duration::from_millis(50), receiver.next()).await;
+    assert!(quiet.is_err(), "a paused lane delivers nothing, got {quiet:?}");
+    receiver.pause(lane, false).await;
+    assert_eq!(take(&mut receiver, 1).await[0].1, numbered(signal, 11), "and goes on where it stood");
+}

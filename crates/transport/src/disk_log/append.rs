@@ -1,0 +1,186 @@
+//! Appending: one thread writes and syncs for all senders.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use weir_model::limits;
+
+use super::segment::Segment;
+use super::{DiskLog, record};
+use crate::{Batch, Position, SendError, SendErrorKind, Sender};
+
+/// When a sender should come again after the log was full or the disk failed.
+const RETRY: Duration = Duration::from_millis(500);
+/// Bytes that are written with one sync at the most.
+const GROUP_BYTES: usize = 16 << 20;
+
+#[derive(Debug)]
+struct Request {
+    batch: Batch,
+    answer: oneshot::Sender<Result<Position, SendError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Appends to a [`DiskLog`]. Cloning shares the writing thread, which ends with the last clone.
+#[derive(Debug, Clone)]
+pub struct DiskLogSender {
+    queue: mpsc::UnboundedSender<Request>,
+    /// Bounds the queue, in bytes.
+    room: Arc<Semaphore>,
+    room_bytes: usize,
+}
+
+impl DiskLogSender {
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start(log: Arc<DiskLog>) -> io::Result<Self> {
+        let (queue, requests) = mpsc::unbounded_channel();
+        let room_bytes = log.settings.queue_bytes;
+        let name = format!("log-{}", log.signal);
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(move || Appender { log, buffer: Vec::new() }.run(requests))?;
+        Ok(Self { queue, room: Arc::new(Semaphore::new(room_bytes)), room_bytes })
+    }
+}
+
+fn refuse(batch: Batch, kind: SendErrorKind, message: String) -> SendError {
+    SendError { kind, message, batch: Box::new(batch) }
+}
+
+#[async_trait]
+impl Sender for DiskLogSender {
+    async fn send(&self, batch: Batch) -> Result<Position, SendError> {
+        if batch.body.len() > limits::BATCH_BYTES_MAX {
+            let message = format!(
+                "a batch of {} bytes is over the limit of {}",
+                batch.body.len(),
+                limits::BATCH_BYTES_MAX
+            );
+            return Err(refuse(batch, SendErrorKind::Refused, message));
+        }
+        let bytes = batch.body.len().clamp(1, self.room_bytes) as u32;
+        let room = self.room.clone().acquire_many_owned(bytes).await.expect("never closed");
+        let (answer, answered) = oneshot::channel();
+        let closed = |batch| refuse(batch, SendErrorKind::Closed, "the log is closed".into());
+        let kept = batch.clone();
+        if let Err(request) = self.queue.send(Request { batch, answer, _room: room }) {
+            return Err(closed(request.0.batch));
+        }
+        answered.await.unwrap_or_else(|_| Err(closed(kept)))
+    }
+}
+
+struct Appender {
+    log: Arc<DiskLog>,
+    buffer: Vec<u8>,
+}
+
+impl Appender {
+    fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+        let mut group = Vec::new();
+        while let Some(request) = requests.blocking_recv() {
+            let mut bytes = request.batch.body.len();
+            group.push(request);
+            while bytes < GROUP_BYTES
+                && let Ok(request) = requests.try_recv()
+            {
+                bytes += request.batch.body.len();
+                group.push(request);
+            }
+            self.append(std::mem::take(&mut group));
+        }
+    }
+
+    /// Makes a group durable with one sync, or refuses it whole.
+    fn append(&mut self, group: Vec<Request>) {
+        let full = {
+            let stats = self.log.stats();
+            stats.bytes >= self.log.settings.max_bytes
+        };
+        if full {
+            let message = format!(
+                "the log {} has reached its limit of {} bytes; its reader is behind",
+                self.log.dir.display(),
+                self.log.settings.max_bytes
+            );
+            return answer_all(group, |batch| {
+                Err(refuse(batch, SendErrorKind::Retry { after: RETRY }, message.clone()))
+            });
+        }
+        let first = *self.log.durable.borrow();
+        self.buffer.clear();
+        for (i, request) in group.iter().enumerate() {
+            record::encode(Position(first.0 + i as u64), &request.batch, &mut self.buffer);
+        }
+        match self.write(first) {
+            Ok(()) => {
+                let count = group.len() as u64;
+                {
+                    let mut state = self.log.state();
+                    state.stats.appended += count;
+                    state.stats.syncs += 1;
+                    state.stats.next += count;
+                }
+                self.log.durable.send_replace(Position(first.0 + count));
+                let mut position = first;
+                answer_all(group, |_| {
+                    let at = position;
+                    position = position.next();
+                    Ok(at)
+                });
+            }
+            Err(error) => {
+                self.log.state().stats.failures += 1;
+                let message = format!("can't write to the log {}: {error}", self.log.dir.display());
+                tracing::error!("{message}; nothing of it was acknowledged, it is tried again");
+                answer_all(group, |batch| {
+                    Err(refuse(batch, SendErrorKind::Retry { after: RETRY }, message.clone()))
+                });
+            }
+        }
+    }
+
+    /// Writes the buffer to the last segment, or to a new one that begins at `first`.
+    fn write(&mut self, first: Position) -> io::Result<()> {
+        let last = self.log.state().segments.last().cloned();
+        let segment = match last {
+            Some(segment) if segment.len < self.log.settings.segment_bytes => segment,
+            _ => self.roll(first)?,
+        };
+        let written = segment.file.append(&self.buffer).and_then(|()| segment.file.sync());
+        if let Err(error) = written {
+            // Nothing is known about the file's end now: cut it if that is possible, and go on in a new file either way.
+            if let Err(cut) = segment.file.truncate(segment.len) {
+                tracing::warn!(%cut, "can't cut a segment after a failed write; what it holds beyond its end is not read");
+            }
+            if segment.first < first {
+                self.roll(first)?;
+            }
+            return Err(error);
+        }
+        let mut state = self.log.state();
+        let segment = state.segments.last_mut().expect("just written");
+        segment.len += self.buffer.len() as u64;
+        Ok(())
+    }
+
+    fn roll(&self, first: Position) -> io::Result<Segment> {
+        let file = self.log.create_segment(first)?;
+        let segment = Segment { first, file, len: 0 };
+        self.log.state().segments.push(segment.clone());
+        Ok(segment)
+    }
+}
+
+fn answer_all(group: Vec<Request>, mut answer: impl FnMut(Batch) -> Result<Position, SendError>) {
+    for request in group {
+        // A sender that stopped waiting does not mind.
+        let _ = request.answer.send(answer(request.batch));
+    }
+}

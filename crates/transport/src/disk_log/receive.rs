@@ -1,0 +1,166 @@
+//! Reading: one receiver follows the log from any position.
+
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::DiskLog;
+use super::segment::{self, Found, Segment};
+use crate::{Batch, Cause, Epoch, Event, Fenced, Lane, Position, ReceiveError, Receiver};
+
+/// Bytes of bodies that one event carries at the most, unless its first batch alone is larger.
+const EVENT_BYTES: usize = 4 << 20;
+
+/// Where in which segment the next record stands.
+#[derive(Debug, Clone)]
+struct Cursor {
+    position: Position,
+    segment: Option<(Segment, u64)>,
+}
+
+/// Reads a [`DiskLog`], whose one lane is always this receiver's.
+#[derive(Debug)]
+pub struct DiskLogReceiver {
+    log: Arc<DiskLog>,
+    durable: watch::Receiver<Position>,
+    cursor: Option<Cursor>,
+    assigned: bool,
+    paused: bool,
+}
+
+/// The only assignment there ever is.
+const EPOCH: Epoch = Epoch(1);
+
+impl DiskLogReceiver {
+    pub fn new(log: Arc<DiskLog>) -> Self {
+        let durable = log.durable.subscribe();
+        Self { log, durable, cursor: None, assigned: false, paused: false }
+    }
+
+    /// Reads what is durable behind the cursor; `None` where there is nothing yet.
+    async fn read(&mut self, mut cursor: Cursor, end: Position) -> Result<Option<Event>, ReceiveError> {
+        let log = self.log.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let event = log.read(&mut cursor, end);
+            event.map(|event| (event, cursor))
+        });
+        let (event, cursor) = read
+            .await
+            .map_err(|error| ReceiveError::Fatal(format!("reading the log failed: {error}")))?
+            .map_err(|error| {
+                ReceiveError::Retry(format!("can't read the log {}: {error}", self.log.dir.display()))
+            })?;
+        self.cursor = Some(cursor);
+        Ok(event)
+    }
+}
+
+impl DiskLog {
+    fn read(&self, cursor: &mut Cursor, end: Position) -> io::Result<Option<Event>> {
+        let lane = self.lane();
+        let mut batches: Vec<(Position, Batch)> = Vec::new();
+        let mut bytes = 0;
+        while cursor.position < end && bytes < EVENT_BYTES {
+            let Some((segment, offset, limit)) = self.locate(cursor)? else {
+                // Everything before the oldest segment is gone.
+                let oldest = self.state().segments.first().map_or(end, |s| s.first);
+                let gap = Event::Gap(lane, cursor.position..oldest, Cause::Expired);
+                *cursor = Cursor { position: oldest, segment: None };
+                return Ok(Some(gap));
+            };
+            match segment::read(segment.file.as_ref(), offset, segment.len)? {
+                Found::Record { position, batch, next } if position == cursor.position => {
+                    bytes += batch.body.len();
+                    batches.push((position, batch));
+                    *cursor = Cursor { position: position.next(), segment: Some((segment, next)) };
+                }
+                _ if !batches.is_empty() => break,
+                _ => {
+                    let gap = cursor.position..limit.min(end);
+                    let lost = gap.end.0 - gap.start.0;
+                    self.state().stats.corrupt_positions += lost;
+                    tracing::error!(log = %self.dir.display(), positions = lost, "a part of the log is damaged and can't be read; it is skipped");
+                    *cursor = Cursor { position: gap.end, segment: None };
+                    return Ok(Some(Event::Gap(lane, gap, Cause::Corrupt)));
+                }
+            }
+        }
+        Ok((!batches.is_empty()).then_some(Event::Data(lane, EPOCH, batches)))
+    }
+
+    /// Segment and offset of the cursor's record, and the position at which the next segment begins. `None` below the oldest segment.
+    fn locate(&self, cursor: &Cursor) -> io::Result<Option<(Segment, u64, Position)>> {
+        let (segment, limit) = {
+            let state = self.state();
+            let at = state.segments.partition_point(|s| s.first <= cursor.position);
+            let Some(segment) = at.checked_sub(1).and_then(|i| state.segments.get(i)) else {
+                return Ok(None);
+            };
+            (segment.clone(), state.segments.get(at).map_or(Position(u64::MAX), |s| s.first))
+        };
+        if let Some((known, offset)) = &cursor.segment
+            && known.first == segment.first
+        {
+            return Ok(Some((segment, *offset, limit)));
+        }
+        let mut offset = 0;
+        loop {
+            match segment::read(segment.file.as_ref(), offset, segment.len)? {
+                Found::Record { position, next, .. } if position < cursor.position => offset = next,
+                _ => return Ok(Some((segment, offset, limit))),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Receiver for DiskLogReceiver {
+    async fn next(&mut self) -> Result<Event, ReceiveError> {
+        if !self.assigned {
+            self.assigned = true;
+            return Ok(Event::Assigned(self.log.lane(), EPOCH));
+        }
+        loop {
+            let end = *self.durable.borrow_and_update();
+            if !self.paused
+                && let Some(cursor) = self.cursor.clone()
+                && let Some(event) = self.read(cursor, end).await?
+            {
+                return Ok(event);
+            }
+            self.durable.changed().await.map_err(|_| ReceiveError::Closed)?;
+        }
+    }
+
+    async fn seek(&mut self, lane: Lane, position: Position) -> Result<(), ReceiveError> {
+        let end = *self.durable.borrow();
+        if lane != self.log.lane() || position > end {
+            return Err(ReceiveError::Fatal(format!(
+                "the log {} ends at position {end}, but reading is to resume at {position} of {lane}: the log was replaced or lost; \
+                 move both the log and the store away, or restore the log",
+                self.log.dir.display()
+            )));
+        }
+        self.cursor = Some(Cursor { position, segment: None });
+        Ok(())
+    }
+
+    async fn pause(&mut self, _lane: Lane, paused: bool) {
+        self.paused = paused;
+    }
+
+    async fn done(&mut self, _lane: Lane, _epoch: Epoch, position: Position) -> Result<(), Fenced> {
+        let log = self.log.clone();
+        let trimmed = tokio::task::spawn_blocking(move || log.trim(position)).await;
+        match trimmed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "can't remove old segments of the log; it is tried again")
+            }
+            Err(error) => tracing::warn!(%error, "removing old segments of the log failed"),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! The disk log: the battery, and what a crash at any step leaves.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use weir_disk::sim::SimDisk;
+use weir_disk::{Disk, RealDisk};
+use weir_model::Signal;
+use weir_transport::conformance::{numbered, run, take};
+use weir_transport::disk_log::{DiskLog, DiskLogReceiver, DiskLogSender, OpenError, Settings, check};
+use weir_transport::memory::MemoryLog;
+use weir_transport::{Batch, Cause, Event, Lane, Position, Receiver, SendErrorKind, Sender};
+
+const LANE: Lane = Lane { signal: Signal::Spans, partition: 0 };
+
+fn open(disk: &Arc<dyn Disk>, dir: &Path, settings: Settings) -> Arc<DiskLog> {
+    DiskLog::open(disk.clone(), dir, Signal::Spans, settings).unwrap()
+}
+
+fn small() -> Settings {
+    Settings { segment_bytes: 600, ..Settings::default() }
+}
+
+#[tokio::test]
+async fn the_disk_log_passes_the_battery() {
+    let folder = tempfile::tempdir().unwrap();
+    let real: Arc<dyn Disk> = Arc::new(RealDisk);
+    let log = open(&real, &folder.path().join("log"), small());
+    let sender = DiskLogSender::start(log.clone()).unwrap();
+    run(Signal::Spans, &sender, || DiskLogReceiver::new(log.clone())).await;
+    assert!(log.stats().segments > 2, "the battery rolls: {:?}", log.stats());
+}
+
+#[tokio::test]
+async fn the_log_in_memory_passes_the_battery() {
+    let log = MemoryLog::new(LANE);
+    run(Signal::Spans, &log, || log.receiver()).await;
+}
+
+async fn read_all(log: &Arc<DiskLog>) -> Vec<(Position, Batch)> {
+    let stats = log.stats();
+    let mut receiver = DiskLogReceiver::new(log.clone());
+    assert!(matches!(receiver.next().await, Ok(Event::Assigned(..))));
+    receiver.seek(LANE, Position(stats.oldest)).await.unwrap();
+    take(&mut receiver, (stats.next - stats.oldest) as usize).await
+}
+
+#[tokio::test]
+async fn a_second_owner_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let _log = open(&disk, folder.path(), small());
+    let error = DiskLog::open(disk, folder.path(), Signal::Spans, small()).unwrap_err();
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_log_says_so_and_takes_again_when_trimmed() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+    let settings = Settings { segment_bytes: 600, max_bytes: 2_000, ..Settings::default() };
+    let log = open(&disk, Path::new("/log"), settings);
+    let sender = DiskLogSender::start(log.clone()).unwrap();
+    let mut n = 0;
+    let error = loop {
+        match sender.send(numbered(Signal::Spans, n)).await {
+            Ok(_) => n += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error.kind, SendErrorKind::Retry { .. }));
+    assert!(error.message.contains("has reached its limit of 2000 bytes"), "{error}");
+    let mut receiver = DiskLogReceiver::new(log.clone());
+    receiver.next().await.unwrap();
+    receiver.done(LANE, weir_transport::Epoch(1), Position(n)).await.unwrap();
+    sender.send(*error.batch).await.unwrap();
+    // What was trimmed is reported to a reader that still wants it.
+    receiver.seek(LANE, Position(0)).await.unwrap();
+    let oldest = Position(log.stats().oldest);
+    assert_eq!(receiver.next().await.unwrap(), Event::Gap(LANE, Position(0)..oldest, Cause::Expired));
+    assert_eq!(take(&mut receiver, 1).await[0].0, oldest);
+}
+
+#[tokio::test]
+async fn damage_in_the_middle_is_a_counted_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let log = open(&disk, folder.path(), small());
+    let sender = DiskLogSender::start(log.clone()).unwrap();
+    for n in 0..20 {
+        sender.send(numbered(Signal::Spans, n)).await.unwrap();
+    }
+    let checks = check(&RealDisk, folder.path()).unwrap();
+    let (damaged, next) = (checks[1], checks[2].first);
+    let path = folder.path().join(format!("{:020}.seg", damaged.first.0));
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let mut receiver = DiskLogReceiver::new(log.clone());
+    receiver.next().await.unwrap();
+    receiver.seek(LANE, Position(0)).await.unwrap();
+    take(&mut receiver, damaged.first.0 as usize).await;
+    assert_eq!(receiver.next().await.unwrap(), Event::Gap(LANE, damaged.first..next, Cause::Corrupt));
+    assert_eq!(take(&mut receiver, 20 - next.0 as usize).await.len(), 20 - next.0 as usize);
+    assert_eq!(log.stats().corrupt_positions, next.0 - damaged.first.0);
+    assert!(check(&RealDisk, folder.path()).unwrap()[1].damaged_bytes > 0);
+}
+
+#[tokio::test]
+async fn a_failing_disk_is_told_and_nothing_acknowledged_is_lost() {
+    for step in 0..12 {
+        let sim = SimDisk::new(step as u64);
+        let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+        let log = open(&disk, Path::new("/log"), small());
+        let sender = DiskLogSender::start(log.clone()).unwrap();
+        sim.fail_at(sim.steps() + step, libc_enospc());
+        let mut acknowledged = Vec::new();
+        for n in 0..8 {
+            let mut batch = numbered(Signal::Spans, n);
+            loop {
+                match sender.send(batch).await {
+                    Ok(position) => break acknowledged.push((position, numbered(Signal::Spans, n))),
+                    Err(error) => {
+                        assert!(error.message.contains("can't write to the log /log"), "{error}");
+                        batch = *error.batch;
+                    }
+                }
+            }
+        }
+        assert_eq!(log.stats().failures, 1, "step {step} failed");
+        assert_eq!(read_all(&log).await, acknowledged, "step {step}");
+    }
+}
+
+fn libc_enospc() -> i32 {
+    28
+}
+
+/// Appends until the power goes; what was acknowledged, and what was tried.
+async fn until_power_fails(log: &Arc<DiskLog>, sim: &SimDisk, from: u64) -> (Vec<(Position, Batch)>, u64) {
+    let sender = DiskLogSender::start(log.clone()).unwrap();
+    let mut acknowledged = Vec::new();
+    let mut n = from;
+    loop {
+        let batch = numbered(Signal::Spans, n);
+        match sender.send(batch.clone()).await {
+            Ok(position) => acknowledged.push((position, batch)),
+            Err(_) if sim.crashed() => return (acknowledged, n),
+            Err(error) => panic!("{error}"),
+        }
+        n += 1;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    /// Power fails at any step, several times over: every acknowledged record is there, in its order, once.
+    #[test]
+    fn what_was_acknowledged_survives_a_crash_at_any_step(seed: u64, crashes in prop::collection::vec(0usize..60, 1..4)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut sim = SimDisk::new(seed);
+            let dir = PathBuf::from("/log");
+            let mut expect: Vec<(Position, Batch)> = Vec::new();
+            let mut n = 0;
+            for steps in crashes {
+                let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+                sim.crash_at(sim.steps() + steps);
+                if let Ok(log) = DiskLog::open(disk, &dir, Signal::Spans, small()) {
+                    let (acknowledged, tried) = until_power_fails(&log, &sim, n).await;
+                    expect.extend(acknowledged);
+                    n = tried;
+                }
+                sim = sim.restart();
+                let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+                let log = open(&disk, &dir, small());
+                let found = read_all(&log).await;
+                prop_assert!(found.starts_with(&expect), "expected {:?}\nfound {:?}", positions(&expect), positions(&found));
+                // What was not acknowledged is wholly there or not at all.
+                for (position, batch) in &found[expect.len()..] {
+                    prop_assert_eq!(batch, &numbered(Signal::Spans, n), "at {}", position);
+                }
+                n += (found.len() - expect.len()) as u64;
+                expect = found;
+            }
+            Ok(())
+        })?;
+    }
+}
+
+fn positions(records: &[(Position, Batch)]) -> Vec<u64> {
+    records.iter().map(|(position, _)| position.0).collect()
+}
+
+#[tokio::test]
+async fn many_senders_share_a_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let log = open(&disk, folder.path(), Settings::default());
+    let sender = DiskLogSender::start(log.clone()).unwrap();
+    let sends = (0..200).map(|n| {
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            sender.send(Batch { body: Bytes::from(vec![1; 100]), ..numbered(Signal::Spans, n) }).await
+        })
+    });
+    let sends: Vec<_> = sends.collect();
+    for send in sends {
+        send.await.unwrap().unwrap();
+    }
+    let stats = log.stats();
+    assert_eq!(stats.appended, 200);
+    assert!(stats.syncs < 200, "{} syncs", stats.syncs);
+}
