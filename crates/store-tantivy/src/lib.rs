@@ -1,1 +1,264 @@
-//! weir-store-tantivy
+//! The embedded store: tantivy finds, files beside it hold.
+//!
+//! One instance owns a data folder. Each signal has a [`part`]: one open shard, sealed ones, and the tail that is not committed yet.
+//! See `docs/adr/0002-store-commit-and-recovery.md` for the order of writes.
+
+mod aggregate;
+mod bits;
+mod bodies;
+mod candidates;
+mod error;
+mod ledger;
+mod pairs;
+mod part;
+mod points;
+mod scan;
+mod schema;
+mod shard;
+mod snapshot;
+mod state;
+mod table;
+mod tail;
+mod tokens;
+mod values;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::sync::broadcast::error::RecvError;
+use weir_disk::{Disk, Lock};
+use weir_model::Signal;
+use weir_model::filter::{Filter, Matcher, Record};
+use weir_store::{
+    Cursor, PutError, Reader, Report, Revision, Snapshot, State, StoreError, StoreErrorKind, TailEvent,
+    WriteError, Writer,
+};
+use weir_transport::{Batch, Epoch, Lane, Position};
+
+use part::Part;
+use snapshot::{Kept, Mark, TantivySnapshot, View};
+
+/// Limits of the store.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Records after which a shard is sealed.
+    pub shard_records: u64,
+    /// Bytes of bodies after which a shard is sealed.
+    pub shard_bytes: u64,
+    /// Age at which a shard that has records is sealed.
+    pub shard_age: Duration,
+    /// Sealed shards whose last record arrived longer ago are removed.
+    pub retain_age: Duration,
+    /// Bytes of sealed shards of one signal beyond which the oldest is removed.
+    pub retain_bytes: u64,
+    /// Batches a live tail may lag behind before it loses some.
+    pub live_batches: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            shard_records: 10_000_000,
+            shard_bytes: 2 << 30,
+            shard_age: Duration::from_secs(3600),
+            retain_age: Duration::from_secs(7 * 86_400),
+            retain_bytes: 50 << 30,
+            live_batches: 256,
+        }
+    }
+}
+
+/// Opening the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the data folder {} is in use by another weir; stop that one, or give this one another --data-dir", .0.display())]
+    InUse(PathBuf),
+    #[error("can't open the store in {}: {message}", dir.display())]
+    Failed { dir: PathBuf, message: String },
+}
+
+/// What one signal's part holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PartStats {
+    /// Records stored since the folder was made, including those removed by retention.
+    pub records: u64,
+    /// Of these in the tail.
+    pub uncommitted: u64,
+    pub shards: u64,
+    /// Segments of the open shard.
+    pub segments: u64,
+}
+
+struct Inner {
+    logs: Part,
+    spans: Part,
+    points: points::Points,
+    values: state::Values,
+    views: AtomicU64,
+    kept: Arc<Kept>,
+    _lock: Box<dyn Lock>,
+}
+
+/// The store. Cloning shares it.
+#[derive(Clone)]
+pub struct TantivyStore(Arc<Inner>);
+
+impl TantivyStore {
+    /// Opens the store in a folder, or creates it. Blocks, longer when much is stored.
+    ///
+    /// # Errors
+    /// When another process has the folder, the disk fails, or what is stored is damaged.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: Settings) -> Result<Self, OpenError> {
+        let failed = |message: String| OpenError::Failed { dir: dir.into(), message };
+        disk.create_dir_all(dir).map_err(|e| failed(e.to_string()))?;
+        let lock = disk.lock(dir).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::InUse(dir.into()),
+            _ => failed(error.to_string()),
+        })?;
+        let part = |signal: Signal| {
+            Part::open(disk.clone(), dir.join(signal.name()), signal, settings.clone())
+                .map_err(|e| failed(e.to_string()))
+        };
+        Ok(Self(Arc::new(Inner {
+            logs: part(Signal::Logs)?,
+            spans: part(Signal::Spans)?,
+            points: points::Points::open(disk.clone(), dir.join("metrics"))
+                .map_err(|e| failed(e.to_string()))?,
+            values: state::Values::open(disk.clone(), dir.join("state"))
+                .map_err(|e| failed(e.to_string()))?,
+            views: AtomicU64::new(0),
+            kept: Arc::default(),
+            _lock: lock,
+        })))
+    }
+
+    fn part(&self, signal: Signal) -> &Part {
+        match signal {
+            Signal::Logs => &self.0.logs,
+            _ => &self.0.spans,
+        }
+    }
+
+    /// Where the log of a signal must begin if it is new, so that positions never repeat.
+    pub fn resume(&self, signal: Signal) -> Position {
+        let lane = Lane { signal, partition: 0 };
+        let known = match signal {
+            Signal::Metrics => self.0.points.begin(lane),
+            _ => self.part(signal).begin(lane, Epoch(0)).ok().flatten(),
+        };
+        known.unwrap_or_default()
+    }
+
+    pub fn stats(&self, signal: Signal) -> PartStats {
+        match signal {
+            Signal::Metrics => PartStats::default(),
+            _ => self.part(signal).stats(),
+        }
+    }
+
+    fn view(&self) -> Arc<View> {
+        let id = self.0.views.fetch_add(1, Ordering::Relaxed);
+        let (spans, logs) = (self.0.spans.view(), self.0.logs.view());
+        let ledger = self.0.logs.ledger().into_iter().chain(self.0.spans.ledger()).collect();
+        Arc::new(View::new(id, spans, logs, ledger, self.0.points.view.clone()))
+    }
+
+    fn snapshot_of(&self, view: Arc<View>) -> Arc<dyn Snapshot> {
+        Arc::new(TantivySnapshot { view, kept: self.0.kept.clone() })
+    }
+}
+
+#[async_trait]
+impl Writer for TantivyStore {
+    async fn begin(&self, lane: Lane, epoch: Epoch) -> Result<Option<Position>, WriteError> {
+        match lane.signal {
+            Signal::Metrics => Ok(self.0.points.begin(lane)),
+            signal => self.part(signal).begin(lane, epoch),
+        }
+    }
+
+    async fn write(
+        &self,
+        lane: Lane,
+        epoch: Epoch,
+        batches: &[(Position, Batch)],
+    ) -> Result<Report, WriteError> {
+        let (store, batches) = (self.clone(), batches.to_vec());
+        blocking(move || match lane.signal {
+            Signal::Metrics => Ok(store.0.points.write(lane, epoch, &batches)),
+            signal => store.part(signal).write(lane, epoch, &batches),
+        })
+        .await
+    }
+
+    async fn sync(&self, signal: Signal) -> Result<Vec<(Lane, Position)>, WriteError> {
+        let store = self.clone();
+        blocking(move || match signal {
+            Signal::Metrics => store.0.points.sync(),
+            signal => store.part(signal).sync(),
+        })
+        .await
+    }
+}
+
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, WriteError> + Send + 'static,
+) -> Result<R, WriteError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(WriteError::Fatal(format!("the store's thread failed: {error}"))))
+}
+
+#[async_trait]
+impl Reader for TantivyStore {
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
+        Ok(self.snapshot_of(self.view()))
+    }
+
+    async fn snapshot_at(&self, cursor: &Cursor) -> Result<Arc<dyn Snapshot>, StoreError> {
+        let mark = Mark::parse(cursor)?;
+        Ok(self.snapshot_of(self.0.kept.find(mark.view).unwrap_or_else(|| self.view())))
+    }
+
+    fn tail(&self, filter: &Filter) -> Result<BoxStream<'static, TailEvent>, StoreError> {
+        let matcher = Matcher::new(filter)
+            .map_err(|error| StoreError { kind: StoreErrorKind::Query, message: error.message })?;
+        let fresh = self.0.logs.fresh.subscribe();
+        let stream = futures::stream::unfold((fresh, matcher), |(mut fresh, matcher)| async move {
+            loop {
+                match fresh.recv().await {
+                    Ok(batch) => {
+                        let hits =
+                            batch.rows.iter().filter(|row| matcher.matches(Record::Log(&batch.log(row))));
+                        let logs: Vec<_> = hits.map(|row| batch.stored_log(row)).collect();
+                        if !logs.is_empty() {
+                            return Some((TailEvent::Logs(logs), (fresh, matcher)));
+                        }
+                    }
+                    Err(RecvError::Lagged(batches)) => {
+                        return Some((TailEvent::Dropped(batches), (fresh, matcher)));
+                    }
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        });
+        Ok(stream.boxed())
+    }
+}
+
+#[async_trait]
+impl State for TantivyStore {
+    async fn get(&self, key: &str) -> Result<Option<(Revision, Vec<u8>)>, PutError> {
+        self.0.values.get(key).await
+    }
+
+    async fn put_if(&self, key: &str, revision: Revision, value: &[u8]) -> Result<Revision, PutError> {
+        self.0.values.put_if(key, revision, value).await
+    }
+}

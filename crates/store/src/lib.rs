@@ -9,10 +9,12 @@ mod ranges;
 mod read;
 mod write;
 
-pub use query::{Agg, Cursor, GroupKey, OperationRow, Page, RecordQuery, Table, TimeRange, Total, TraceQuery};
+pub use query::{
+    Agg, Cursor, GroupKey, OperationRow, Page, RecordQuery, Table, TimeRange, Total, TraceQuery,
+};
 pub use ranges::RangeSet;
 pub use read::{
-    FieldKey, LedgerRow, Matchers, Operation, Reader, Series, ServiceRow, Snapshot, StoreError, StoreErrorKind, StoredLog,
-    StoredSpan, TailEvent, TraceHit, TraceRow, Values,
+    FieldKey, LedgerRow, Matchers, Operation, Reader, Series, ServiceRow, Snapshot, StoreError,
+    StoreErrorKind, StoredLog, StoredSpan, TailEvent, TraceHit, TraceRow, Values,
 };
 pub use write::{PutError, Report, Revision, State, WriteError, Writer};

@@ -71,11 +71,20 @@ pub enum GroupKey {
 pub enum Agg {
     Count,
     /// Counts by time and level of severity. `buckets` of `width` nanoseconds from `start` on.
-    Histogram { start: u64, width: u64, buckets: usize },
+    Histogram {
+        start: u64,
+        width: u64,
+        buckets: usize,
+    },
     /// The `limit` most frequent values of a key.
-    Groups { by: GroupKey, limit: usize },
+    Groups {
+        by: GroupKey,
+        limit: usize,
+    },
     /// Calls, errors and durations of spans by service, operation and kind.
-    Operations { limit: usize },
+    Operations {
+        limit: usize,
+    },
 }
 
 /// The answer to an [`Agg`].
@@ -83,9 +92,17 @@ pub enum Agg {
 pub enum Table {
     Count(Total),
     /// Per bucket the counts of unset, trace, debug, info, warn, error and fatal, in this order.
-    Histogram { total: Total, counts: Vec<[u64; 7]> },
+    Histogram {
+        total: Total,
+        counts: Vec<[u64; 7]>,
+    },
     /// Largest first, ties by value. `other` counts records of values beyond the limit, `missing` those without the key.
-    Groups { total: Total, groups: Vec<(String, u64)>, other: u64, missing: u64 },
+    Groups {
+        total: Total,
+        groups: Vec<(String, u64)>,
+        other: u64,
+        missing: u64,
+    },
     Operations(Vec<OperationRow>),
 }
 

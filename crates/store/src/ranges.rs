@@ -30,7 +30,8 @@ impl RangeSet {
     }
 
     pub fn overlaps(&self, range: &Range<u64>) -> bool {
-        !range.is_empty() && self.ranges.range(..range.end).next_back().is_some_and(|(_, &end)| range.start < end)
+        !range.is_empty()
+            && self.ranges.range(..range.end).next_back().is_some_and(|(_, &end)| range.start < end)
     }
 
     pub fn insert(&mut self, range: Range<u64>) {

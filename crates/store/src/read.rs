@@ -179,16 +179,36 @@ pub trait Snapshot: Send + Sync {
     async fn trace_logs(&self, trace: TraceId, limit: usize) -> Result<(Vec<StoredLog>, Total), StoreError>;
     /// The trace table's row.
     async fn trace_row(&self, trace: TraceId) -> Result<Option<TraceRow>, StoreError>;
-    async fn logs(&self, query: &RecordQuery, limit: usize, after: Option<&Cursor>) -> Result<Page<StoredLog>, StoreError>;
+    async fn logs(
+        &self,
+        query: &RecordQuery,
+        limit: usize,
+        after: Option<&Cursor>,
+    ) -> Result<Page<StoredLog>, StoreError>;
     async fn log(&self, id: &str) -> Result<Option<StoredLog>, StoreError>;
     /// Traces by their newest matching span.
-    async fn traces(&self, query: &TraceQuery, limit: usize, after: Option<&Cursor>) -> Result<Page<TraceHit>, StoreError>;
+    async fn traces(
+        &self,
+        query: &TraceQuery,
+        limit: usize,
+        after: Option<&Cursor>,
+    ) -> Result<Page<TraceHit>, StoreError>;
     /// The rows of up to `limit` newest traces that satisfy the query, and how many satisfy it.
-    async fn trace_table(&self, query: &TraceQuery, limit: usize) -> Result<(Vec<TraceRow>, Total), StoreError>;
+    async fn trace_table(
+        &self,
+        query: &TraceQuery,
+        limit: usize,
+    ) -> Result<(Vec<TraceRow>, Total), StoreError>;
     async fn aggregate(&self, signal: Signal, query: &RecordQuery, agg: &Agg) -> Result<Table, StoreError>;
     async fn services(&self, range: TimeRange) -> Result<Vec<ServiceRow>, StoreError>;
     async fn keys(&self, signal: Signal, prefix: &str) -> Result<Vec<FieldKey>, StoreError>;
-    async fn values(&self, signal: Signal, key: &str, prefix: &str, limit: usize) -> Result<Values, StoreError>;
+    async fn values(
+        &self,
+        signal: Signal,
+        key: &str,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Values, StoreError>;
     async fn select(&self, matchers: &Matchers, range: TimeRange) -> Result<Vec<Series>, StoreError>;
     async fn ledger(&self) -> Result<Vec<LedgerRow>, StoreError>;
 }

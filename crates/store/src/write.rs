@@ -1,6 +1,7 @@
 //! Writing.
 
 use async_trait::async_trait;
+use weir_model::Signal;
 use weir_transport::{Batch, Epoch, Lane, Position};
 
 /// What became of the records of a write. Their sum is the number of records in the batches.
@@ -35,13 +36,18 @@ pub enum WriteError {
 /// - `begin` names the position from which the lane is to be delivered (`None`: from its oldest) and fences every older epoch.
 /// - `write` takes positions in order. A position below the lane's is skipped as a duplicate. After `Ok` the records show in new
 ///   snapshots, but are durable only after `sync`. After an error the same call may be repeated.
-/// - `sync` makes durable all that was written and returns for each lane the position from which it would have to be delivered again.
+/// - `sync` makes durable all that was written of a signal and returns for each lane the position from which it would have to be delivered again.
 ///   Positions, records, and ranges become durable in one atomic step.
 #[async_trait]
 pub trait Writer: Send + Sync {
     async fn begin(&self, lane: Lane, epoch: Epoch) -> Result<Option<Position>, WriteError>;
-    async fn write(&self, lane: Lane, epoch: Epoch, batches: &[(Position, Batch)]) -> Result<Report, WriteError>;
-    async fn sync(&self) -> Result<Vec<(Lane, Position)>, WriteError>;
+    async fn write(
+        &self,
+        lane: Lane,
+        epoch: Epoch,
+        batches: &[(Position, Batch)],
+    ) -> Result<Report, WriteError>;
+    async fn sync(&self, signal: Signal) -> Result<Vec<(Lane, Position)>, WriteError>;
 }
 
 /// A revision of a value in [`State`]; 0 means that there is none yet.

@@ -138,6 +138,16 @@ impl Filter {
         }
     }
 
+    /// Whether a condition asks for the services of a trace, which the trace table does not hold.
+    pub fn asks_services(&self) -> bool {
+        match self {
+            Filter::All | Filter::Text(_) => false,
+            Filter::And(parts) | Filter::Or(parts) => parts.iter().any(Filter::asks_services),
+            Filter::Not(inner) => inner.asks_services(),
+            Filter::Cond(cond) => cond.key == Key::Trace(TraceKey::Service),
+        }
+    }
+
     fn only_trace_keys(&self) -> bool {
         match self {
             Filter::All | Filter::Text(_) => false,

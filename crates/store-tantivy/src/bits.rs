@@ -1,0 +1,114 @@
+//! A set of documents of one segment, and whether it is exactly what was asked for.
+
+/// Bits for documents 0 to `len`.
+#[derive(Debug, Clone)]
+pub(crate) struct DocSet {
+    words: Vec<u64>,
+    len: u32,
+    /// False where documents may be in it that do not match; none is ever missing.
+    pub(crate) exact: bool,
+}
+
+impl DocSet {
+    pub(crate) fn empty(len: u32) -> Self {
+        Self { words: vec![0; len.div_ceil(64) as usize], len, exact: true }
+    }
+
+    pub(crate) fn full(len: u32) -> Self {
+        let mut set = Self { words: vec![u64::MAX; len.div_ceil(64) as usize], len, exact: true };
+        set.clear_beyond();
+        set
+    }
+
+    /// All documents, as candidates that must be verified.
+    pub(crate) fn unknown(len: u32) -> Self {
+        Self::full(len).inexact()
+    }
+
+    /// The same documents, as candidates that must be verified.
+    pub(crate) fn inexact(self) -> Self {
+        Self { exact: false, ..self }
+    }
+
+    fn clear_beyond(&mut self) {
+        if let Some(last) = self.words.last_mut()
+            && !self.len.is_multiple_of(64)
+        {
+            *last &= (1 << (self.len % 64)) - 1;
+        }
+    }
+
+    pub(crate) fn insert(&mut self, doc: u32) {
+        self.words[doc as usize / 64] |= 1 << (doc % 64);
+    }
+
+    pub(crate) fn and(&mut self, other: &DocSet) {
+        self.words.iter_mut().zip(&other.words).for_each(|(a, b)| *a &= b);
+        self.exact &= other.exact;
+    }
+
+    pub(crate) fn or(&mut self, other: &DocSet) {
+        self.words.iter_mut().zip(&other.words).for_each(|(a, b)| *a |= b);
+        self.exact &= other.exact;
+    }
+
+    /// The complement. Of candidates nothing can be excluded.
+    pub(crate) fn not(mut self) -> DocSet {
+        if !self.exact {
+            return DocSet::unknown(self.len);
+        }
+        self.words.iter_mut().for_each(|word| *word = !*word);
+        self.clear_beyond();
+        self
+    }
+
+    /// Removes documents for which `keep` is false.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u32) -> bool) {
+        for (i, word) in self.words.iter_mut().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                let bit = rest.trailing_zeros();
+                rest &= rest - 1;
+                if !keep(i as u32 * 64 + bit) {
+                    *word &= !(1 << bit);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
+        self.words.iter().enumerate().flat_map(|(i, &word)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+                rest &= rest - 1;
+                Some(i as u32 * 64 + bit)
+            })
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets() {
+        let mut a = DocSet::empty(70);
+        [0, 63, 64, 69].into_iter().for_each(|d| a.insert(d));
+        assert_eq!(a.iter().collect::<Vec<_>>(), [0, 63, 64, 69]);
+        let mut b = a.clone().not();
+        assert_eq!((b.iter().count(), b.iter().next()), (66, Some(1)));
+        b.retain(|d| d < 2);
+        assert_eq!(b.iter().collect::<Vec<_>>(), [1]);
+        b.or(&a);
+        assert_eq!(b.iter().count(), 5);
+        b.and(&DocSet::unknown(70));
+        assert!(!b.exact);
+        assert_eq!(b.not().iter().count(), 70);
+    }
+}

@@ -1,0 +1,339 @@
+//! From a filter to the documents of a segment that may match it.
+
+use std::cmp::Ordering;
+
+use regex::Regex;
+use tantivy::postings::Postings;
+use tantivy::schema::IndexRecordOption;
+use tantivy::{DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
+use weir_model::filter::{Cond, Filter, Key, Level, Matcher, Number, Operand, Record, Test, Text};
+use weir_model::limits::INDEXED_VALUE_BYTES;
+use weir_model::otlp::{Log, LogRef, Span, SpanRef};
+use weir_model::{Signal, TraceId};
+
+use crate::bits::DocSet;
+use crate::pairs::Pair;
+use crate::schema::{Fields, column};
+use crate::tokens::{self, BuiltIn};
+
+/// Doubles hold every integer up to here; beyond, two numbers may share a token.
+const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
+
+/// Finds candidates in one segment.
+pub(crate) struct Finder<'s> {
+    pub(crate) signal: Signal,
+    pub(crate) segment: &'s SegmentReader,
+    pub(crate) fields: Fields,
+    pub(crate) pairs: &'s [Pair],
+}
+
+impl Finder<'_> {
+    /// Documents that match the filter, and where the set says it is not exact, some that do not.
+    pub(crate) fn find(&self, filter: &Filter) -> tantivy::Result<DocSet> {
+        Ok(match filter {
+            Filter::All => self.all(),
+            Filter::And(parts) => {
+                let mut set = self.all();
+                for part in parts {
+                    set.and(&self.find(part)?);
+                }
+                set
+            }
+            Filter::Or(parts) => {
+                let mut set = self.none();
+                for part in parts {
+                    set.or(&self.find(part)?);
+                }
+                set
+            }
+            Filter::Not(inner) => self.find(inner)?.not(),
+            Filter::Text(text) => self.text(text)?,
+            Filter::Cond(cond) => self.cond(cond)?,
+        })
+    }
+
+    fn all(&self) -> DocSet {
+        DocSet::full(self.segment.max_doc())
+    }
+
+    fn none(&self) -> DocSet {
+        DocSet::empty(self.segment.max_doc())
+    }
+
+    fn unknown(&self) -> DocSet {
+        DocSet::unknown(self.segment.max_doc())
+    }
+
+    fn index(&self) -> tantivy::Result<std::sync::Arc<InvertedIndexReader>> {
+        self.segment.inverted_index(self.fields.tokens)
+    }
+
+    fn token(&self, token: &[u8]) -> tantivy::Result<DocSet> {
+        let mut set = self.none();
+        let index = self.index()?;
+        if let Some(info) = index.terms().get(token)? {
+            insert(&index, &info, &mut set)?;
+        }
+        Ok(set)
+    }
+
+    /// Documents with a token from `from` on and before `to` that passes the test.
+    fn range(&self, from: &[u8], to: &[u8], keep: impl Fn(&[u8]) -> bool) -> tantivy::Result<DocSet> {
+        let mut set = self.none();
+        let index = self.index()?;
+        let mut terms = index.terms().range().ge(from).lt(to).into_stream()?;
+        while terms.advance() {
+            if keep(terms.key()) {
+                insert(&index, terms.value(), &mut set)?;
+            }
+        }
+        Ok(set)
+    }
+
+    fn text(&self, text: &Text) -> tantivy::Result<DocSet> {
+        let mut set = self.all();
+        for (i, word) in text.words.iter().enumerate() {
+            let token = tokens::built_in(BuiltIn::Word, word.as_bytes());
+            let last = i + 1 == text.words.len();
+            set.and(&if last && text.prefix {
+                self.range(&token, &after(&token), |_| true)?
+            } else {
+                self.token(&token)?
+            });
+            set.exact &= word.len() < INDEXED_VALUE_BYTES;
+        }
+        set.exact &= text.words.len() == 1;
+        Ok(set)
+    }
+
+    fn cond(&self, cond: &Cond) -> tantivy::Result<DocSet> {
+        match &cond.key {
+            Key::Service => self.of_pair(cond),
+            Key::Attr(level, name) => self.attr(*level, name, cond),
+            Key::Operation if self.signal == Signal::Spans => self.built_in(BuiltIn::Operation, &cond.test),
+            Key::Kind if self.signal == Signal::Spans => self.built_in(BuiltIn::Kind, &cond.test),
+            Key::Status if self.signal == Signal::Spans => self.built_in(BuiltIn::Status, &cond.test),
+            Key::Event => Ok(self.has_built_in(BuiltIn::Event)?.inexact()),
+            Key::Duration if self.signal == Signal::Spans => self.measure(&cond.test),
+            Key::Severity if self.signal == Signal::Logs => match &cond.test {
+                Test::Lt(_) | Test::Le(_) | Test::Gt(_) | Test::Ge(_) => self.measure(&cond.test),
+                _ => Ok(self.unknown()),
+            },
+            Key::TraceId => self.trace_id(&cond.test),
+            Key::SpanId => Ok(self.unknown()),
+            _ => Ok(self.none()),
+        }
+    }
+
+    /// Pairs are few: each is asked itself, then its records are looked up by its number.
+    fn of_pair(&self, cond: &Cond) -> tantivy::Result<DocSet> {
+        let Ok(matcher) = Matcher::new(&Filter::Cond(cond.clone())) else { return Ok(self.unknown()) };
+        let mut set = self.none();
+        for (number, pair) in (0u32..).zip(self.pairs) {
+            let (resource, scope) = (pair.resource(), pair.scope());
+            let hit = match self.signal {
+                Signal::Logs => {
+                    matcher.matches(Record::Log(&LogRef { resource, scope, log: Log::decode(&[]) }))
+                }
+                _ => matcher.matches(Record::Span(&SpanRef { resource, scope, span: Span::decode(&[]) })),
+            };
+            if hit {
+                set.or(&self.token(&tokens::built_in(BuiltIn::Pair, &number.to_be_bytes()))?);
+            }
+        }
+        Ok(set)
+    }
+
+    fn attr(&self, level: Level, name: &str, cond: &Cond) -> tantivy::Result<DocSet> {
+        // What is asked positively holds if it holds at any level; the negative forms need the key and no hit at any level.
+        let positive = |test: Test| Cond { key: cond.key.clone(), test };
+        let negated = match &cond.test {
+            Test::Ne(operand) => Some(Test::Eq(operand.clone())),
+            Test::Unlike(pattern) => Some(Test::Like(pattern.clone())),
+            _ => None,
+        };
+        if let Some(test) = negated {
+            let mut present = self.attr(level, name, &positive(Test::Exists))?;
+            present.and(&self.attr(level, name, &positive(test))?.not());
+            return Ok(present);
+        }
+        let mut set = self.none();
+        if level != Level::Record {
+            set.or(&self.of_pair(cond)?);
+        }
+        if matches!(level, Level::Any | Level::Record) {
+            set.or(&self.on_record(name, &cond.test)?);
+        }
+        Ok(set)
+    }
+
+    fn on_record(&self, name: &str, test: &Test) -> tantivy::Result<DocSet> {
+        let numbers = |from: Vec<u8>, to: Vec<u8>, n: Number| -> tantivy::Result<DocSet> {
+            let mut set = self.range(&from, &to, |_| true)?;
+            set.exact &= n.as_f64().abs() < EXACT_INTEGERS;
+            Ok(set)
+        };
+        let (first, end) = (tokens::number_bound(name, false), tokens::number_bound(name, true));
+        let at = |n: &Number| tokens::number(name, *n);
+        match test {
+            Test::Exists => self.range(&tokens::key(name), &after(&tokens::key(name)), |_| true),
+            Test::Eq(operand) => self.equal(name, operand),
+            Test::Lt(n) => inexact_at(numbers(first, at(n), *n)?, n, self.token(&at(n))?),
+            Test::Le(n) => numbers(first, successor(&at(n)), *n),
+            Test::Gt(n) => inexact_at(numbers(successor(&at(n)), end, *n)?, n, self.token(&at(n))?),
+            Test::Ge(n) => numbers(at(n), end, *n),
+            Test::Like(pattern) => {
+                let Ok(regex) = Regex::new(&format!("^(?s:{pattern})$")) else { return Ok(self.unknown()) };
+                let prefix = tokens::text(name, "");
+                let uncut = |token: &[u8]| token.len() < prefix.len() + INDEXED_VALUE_BYTES;
+                let hits = |token: &[u8]| {
+                    std::str::from_utf8(&token[prefix.len()..]).is_ok_and(|text| regex.is_match(text))
+                };
+                let mut set = self.range(&prefix, &after(&prefix), |token| uncut(token) && hits(token))?;
+                let cut = self.range(&prefix, &after(&prefix), |token| !uncut(token))?;
+                if !cut.is_empty() {
+                    set.or(&cut.inexact());
+                }
+                Ok(set)
+            }
+            Test::Ne(_) | Test::Unlike(_) => unreachable!("the negative forms are taken apart by the caller"),
+        }
+    }
+
+    fn equal(&self, name: &str, operand: &Operand) -> tantivy::Result<DocSet> {
+        let mut set = self.token(&tokens::text(name, &operand.text))?;
+        set.exact &= operand.text.len() < INDEXED_VALUE_BYTES;
+        if operand.quoted {
+            return Ok(set);
+        }
+        if let Some(n) = operand.number {
+            let mut numbers = self.token(&tokens::number(name, n))?;
+            numbers.exact = n.as_f64().abs() < EXACT_INTEGERS;
+            set.or(&numbers);
+        }
+        for value in [true, false] {
+            if operand.text == value.to_string() {
+                set.or(&self.token(&tokens::boolean(name, value))?);
+            }
+        }
+        Ok(set)
+    }
+
+    fn has_built_in(&self, what: BuiltIn) -> tantivy::Result<DocSet> {
+        let prefix = tokens::built_in(what, b"");
+        self.range(&prefix, &after(&prefix), |_| true)
+    }
+
+    /// Keys of which every span has exactly one value.
+    fn built_in(&self, what: BuiltIn, test: &Test) -> tantivy::Result<DocSet> {
+        let prefix = tokens::built_in(what, b"");
+        Ok(match test {
+            Test::Exists => self.all(),
+            Test::Eq(operand) => {
+                let mut set = self.token(&tokens::built_in(what, operand.text.as_bytes()))?;
+                set.exact &= operand.text.len() < INDEXED_VALUE_BYTES;
+                set
+            }
+            Test::Ne(operand) => self.built_in(what, &Test::Eq(operand.clone()))?.not(),
+            Test::Unlike(pattern) => self.built_in(what, &Test::Like(pattern.clone()))?.not(),
+            Test::Like(pattern) => {
+                let Ok(regex) = Regex::new(&format!("^(?s:{pattern})$")) else { return Ok(self.unknown()) };
+                let long = std::cell::Cell::new(false);
+                let mut set = self.range(&prefix, &after(&prefix), |token| {
+                    let value = &token[prefix.len()..];
+                    let cut = value.len() >= INDEXED_VALUE_BYTES;
+                    long.set(long.get() || cut);
+                    cut || std::str::from_utf8(value).is_ok_and(|text| regex.is_match(text))
+                })?;
+                set.exact = !long.get();
+                set
+            }
+            Test::Lt(_) | Test::Le(_) | Test::Gt(_) | Test::Ge(_) => self.none(),
+        })
+    }
+
+    /// Duration or severity, by their column.
+    fn measure(&self, test: &Test) -> tantivy::Result<DocSet> {
+        let (n, holds): (Number, fn(Ordering) -> bool) = match test {
+            Test::Exists => return Ok(self.all()),
+            Test::Eq(Operand { number: Some(n), quoted: false, .. }) => (*n, Ordering::is_eq),
+            Test::Ne(Operand { number: Some(n), quoted: false, .. }) => (*n, Ordering::is_ne),
+            Test::Lt(n) => (*n, Ordering::is_lt),
+            Test::Le(n) => (*n, Ordering::is_le),
+            Test::Gt(n) => (*n, Ordering::is_gt),
+            Test::Ge(n) => (*n, Ordering::is_ge),
+            _ => return Ok(self.unknown()),
+        };
+        let column = self.segment.fast_fields().u64(column::MEASURE)?;
+        let mut set = self.all();
+        set.retain(|doc| {
+            let value = column.first(doc).unwrap_or(0) as i64;
+            Number::Int(value).compare(n).is_some_and(holds)
+        });
+        Ok(set)
+    }
+
+    fn trace_id(&self, test: &Test) -> tantivy::Result<DocSet> {
+        match test {
+            Test::Eq(operand) => match operand.text.parse::<TraceId>() {
+                Ok(id) => self.trace(id),
+                Err(_) => Ok(self.none()),
+            },
+            _ => Ok(self.unknown()),
+        }
+    }
+
+    /// Records of a trace, and perhaps of others that share half of its id.
+    pub(crate) fn trace(&self, id: TraceId) -> tantivy::Result<DocSet> {
+        let mut set = self.none().inexact();
+        let index = self.segment.inverted_index(self.fields.trace_low)?;
+        let term = tantivy::Term::from_field_u64(self.fields.trace_low, id.low());
+        if let Some(info) = index.get_term_info(&term)? {
+            insert(&index, &info, &mut set)?;
+        }
+        Ok(set)
+    }
+}
+
+/// Above 2^53 the token of a bound may also stand for its neighbours: then they are candidates.
+fn inexact_at(mut set: DocSet, n: &Number, neighbours: DocSet) -> tantivy::Result<DocSet> {
+    if n.as_f64().abs() >= EXACT_INTEGERS {
+        set.or(&neighbours.inexact());
+        set.exact = false;
+    }
+    Ok(set)
+}
+
+fn insert(
+    index: &InvertedIndexReader,
+    info: &tantivy::postings::TermInfo,
+    set: &mut DocSet,
+) -> tantivy::Result<()> {
+    let mut postings = index.read_postings_from_terminfo(info, IndexRecordOption::Basic)?;
+    debug_assert!(postings.term_freq() > 0 || postings.doc() == TERMINATED);
+    let mut doc = postings.doc();
+    while doc != TERMINATED {
+        set.insert(doc);
+        doc = postings.advance();
+    }
+    Ok(())
+}
+
+/// First token behind all that begin with the prefix.
+pub(crate) fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return end;
+        }
+    }
+    vec![u8::MAX; prefix.len() + 1]
+}
+
+/// The token right behind another.
+fn successor(token: &[u8]) -> Vec<u8> {
+    let mut next = token.to_vec();
+    next.push(0);
+    next
+}

@@ -1,0 +1,218 @@
+//! The tokens of the index: one field of bytes holds everything by which a record is found.
+//!
+//! ```text
+//! attribute    key NUL kind value     kind `t` text, `n` number, `b` bool, `p` present in another form
+//! built in     0x01 letter value      `o` operation, `k` kind, `s` status, `e` event name, `w` word of full text, `r` pair number
+//! ```
+//! Numbers are eight bytes whose order is that of the values. Text is cut at [`INDEXED_VALUE_BYTES`]; whoever looks a cut one up must verify.
+
+use weir_model::filter::{Number, words};
+use weir_model::limits::INDEXED_VALUE_BYTES;
+use weir_model::otlp::{Attrs, Log, Span, Value};
+
+/// Marks a built-in token; no attribute key begins with it.
+const BUILT_IN: u8 = 1;
+
+/// Which built-in a token is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum BuiltIn {
+    Operation = b'o',
+    Kind = b'k',
+    Status = b's',
+    Event = b'e',
+    Word = b'w',
+    Pair = b'r',
+}
+
+/// Tokens of one record after the other, in one buffer.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Tokens {
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+
+    fn end(&mut self) {
+        self.ends.push(self.bytes.len());
+    }
+
+    fn built_in(&mut self, what: BuiltIn, value: &[u8]) {
+        built_in_into(what, value, &mut self.bytes);
+        self.end();
+    }
+
+    pub(crate) fn pair(&mut self, pair: u32) {
+        self.built_in(BuiltIn::Pair, &pair.to_be_bytes());
+    }
+
+    pub(crate) fn span(&mut self, span: &Span<'_>) {
+        self.built_in(BuiltIn::Operation, span.name.as_bytes());
+        self.built_in(BuiltIn::Kind, span.kind.name().as_bytes());
+        self.built_in(BuiltIn::Status, span.status.code.name().as_bytes());
+        self.text(span.name);
+        self.text(span.status.message);
+        for event in span.events() {
+            self.built_in(BuiltIn::Event, event.name.as_bytes());
+            self.text(event.name);
+            for key in ["exception.type", "exception.message"] {
+                if let Some(Value::Str(text)) = event.attrs.get(key) {
+                    self.text(text);
+                }
+            }
+        }
+        self.attrs(span.attrs());
+    }
+
+    pub(crate) fn log(&mut self, log: &Log<'_>) {
+        if !log.event_name.is_empty() {
+            self.built_in(BuiltIn::Event, log.event_name.as_bytes());
+        }
+        self.body(log.body);
+        self.attrs(log.attrs());
+    }
+
+    fn body(&mut self, value: Value<'_>) {
+        match value {
+            Value::Str(text) => self.text(text),
+            Value::Array(array) => array.iter().for_each(|v| self.body(v)),
+            Value::Map(map) => map.iter().for_each(|attr| self.body(attr.value)),
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        let mut words = words(text);
+        while let Some(word) = words.next() {
+            self.built_in(BuiltIn::Word, word.as_bytes());
+        }
+    }
+
+    fn attrs(&mut self, attrs: Attrs<'_>) {
+        for attr in attrs.iter() {
+            match attr.value {
+                Value::Array(array) => {
+                    self.with_key(attr.key, |out| out.push(b'p'));
+                    array.iter().for_each(|value| self.value(attr.key, value));
+                }
+                value => self.value(attr.key, value),
+            }
+        }
+    }
+
+    fn value(&mut self, key: &str, value: Value<'_>) {
+        self.with_key(key, |out| match value {
+            Value::Str(text) => {
+                out.push(b't');
+                out.extend_from_slice(cut(text.as_bytes()));
+            }
+            Value::Int(n) => number_into(Number::Int(n), out),
+            Value::Double(x) if !x.is_nan() => number_into(Number::Double(x), out),
+            Value::Bool(b) => out.extend_from_slice(&[b'b', b as u8]),
+            _ => out.push(b'p'),
+        });
+    }
+
+    fn with_key(&mut self, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        key_into(key, &mut self.bytes);
+        value(&mut self.bytes);
+        self.end();
+    }
+}
+
+pub(crate) fn cut(value: &[u8]) -> &[u8] {
+    &value[..value.len().min(INDEXED_VALUE_BYTES)]
+}
+
+fn built_in_into(what: BuiltIn, value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&[BUILT_IN, what as u8]);
+    out.extend_from_slice(cut(value));
+}
+
+pub(crate) fn built_in(what: BuiltIn, value: &[u8]) -> Vec<u8> {
+    let mut token = Vec::new();
+    built_in_into(what, value, &mut token);
+    token
+}
+
+fn key_into(key: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(key.as_bytes());
+    out.push(0);
+}
+
+/// What all tokens of a key begin with.
+pub(crate) fn key(key: &str) -> Vec<u8> {
+    let mut token = Vec::new();
+    key_into(key, &mut token);
+    token
+}
+
+/// What all text tokens of a key that begin with `value` begin with; the whole token where the value is shorter than the cut.
+pub(crate) fn text(name: &str, value: &str) -> Vec<u8> {
+    let mut token = key(name);
+    token.push(b't');
+    token.extend_from_slice(cut(value.as_bytes()));
+    token
+}
+
+pub(crate) fn boolean(name: &str, value: bool) -> Vec<u8> {
+    let mut token = key(name);
+    token.extend_from_slice(&[b'b', value as u8]);
+    token
+}
+
+pub(crate) fn number(name: &str, value: Number) -> Vec<u8> {
+    let mut token = key(name);
+    number_into(value, &mut token);
+    token
+}
+
+/// First token behind all numbers of a key, or the first of them.
+pub(crate) fn number_bound(name: &str, end: bool) -> Vec<u8> {
+    let mut token = key(name);
+    token.push(b'n' + end as u8);
+    token
+}
+
+fn number_into(value: Number, out: &mut Vec<u8>) {
+    // Adding zero makes -0 and 0 one token, since they are equal.
+    let bits = (value.as_f64() + 0.0).to_bits();
+    let ordered = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+    out.push(b'n');
+    out.extend_from_slice(&ordered.to_be_bytes());
+}
+
+/// Splits a token of an attribute into its key and what stands behind the NUL; `None` for a built-in.
+pub(crate) fn split(token: &[u8]) -> Option<(&str, &[u8])> {
+    let at = token.iter().position(|b| *b == 0)?;
+    if token[0] == BUILT_IN {
+        return None;
+    }
+    Some((std::str::from_utf8(&token[..at]).ok()?, &token[at + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_their_order() {
+        let numbers =
+            [f64::NEG_INFINITY, -1e300, -2.5, -1.0, -0.0, 0.0, 1e-300, 1.0, 2.5, 9e15, f64::INFINITY];
+        let tokens: Vec<_> = numbers.iter().map(|n| number("k", Number::Double(*n))).collect();
+        assert!(tokens.is_sorted());
+        assert_eq!(tokens[4], tokens[5]);
+        assert_eq!(number("k", Number::Int(1)), number("k", Number::Double(1.0)));
+        assert!(number_bound("k", false) < tokens[0] && tokens[10] < number_bound("k", true));
+    }
+}

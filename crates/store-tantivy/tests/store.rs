@@ -1,0 +1,377 @@
+//! The store against an oracle that scans: before a commit, after it, after a roll, after a restart.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use weir_disk::RealDisk;
+use weir_model::filter::{Filter, Matcher, Record};
+use weir_model::otlp::{BodyWriter, LogWriter, SpanKind, SpanWriter, StatusCode, log_refs, span_refs};
+use weir_model::{Incarnation, Severity, Signal, SpanId, TraceId, identity};
+use weir_store::{Agg, GroupKey, Page, Reader, RecordQuery, Snapshot, Table, TimeRange, TraceQuery, Writer};
+use weir_store_tantivy::{OpenError, Settings, TantivyStore};
+use weir_transport::{Batch, Epoch, Lane, Origin, Position};
+
+const LOGS: Lane = Lane { signal: Signal::Logs, partition: 0 };
+const SPANS: Lane = Lane { signal: Signal::Spans, partition: 0 };
+const EPOCH: Epoch = Epoch(1);
+
+fn trace(n: u64) -> TraceId {
+    TraceId::from_low(n + 1).unwrap()
+}
+
+/// Lines `from..to` of one source, with odd values among them.
+fn logs(from: u64, to: u64) -> Batch {
+    let mut body = BodyWriter::default();
+    for pod in 0..3 {
+        body.resource(|a| {
+            a.str("service.name", ["cart", "order", "pay"][pod as usize]);
+            a.str("k8s.pod.name", &format!("pod-{pod}"));
+            a.str(identity::INCARNATION, &Incarnation(9).to_string());
+        });
+        body.scope("", "");
+        for n in (from..to).filter(|n| n % 3 == pod) {
+            body.record(|out| {
+                let mut log = LogWriter::new(out);
+                log.time(1_000 + n * 10 % 170);
+                log.severity(
+                    [Severity::INFO, Severity::WARN, Severity::ERROR, Severity(18)][n as usize % 4],
+                    "",
+                );
+                log.body(&format!("Order {n} ticket_{} failed 支付 {}", n % 7, "x".repeat(n as usize % 5)));
+                if n % 2 == 0 {
+                    log.trace_id(trace(n % 11));
+                }
+                let mut attrs = log.attrs();
+                attrs.int(identity::OFFSET, n as i64);
+                attrs.int("n", n as i64);
+                match n % 5 {
+                    0 => attrs.str("mixed", "7"),
+                    1 => attrs.int("mixed", 7),
+                    2 => attrs.double("mixed", 7.5),
+                    3 => attrs.bool("mixed", true),
+                    _ => attrs.str("mixed", &"long".repeat(400 + n as usize % 2)),
+                }
+            });
+        }
+    }
+    let origin = Origin { incarnation: Incarnation(9), range: from..to, acked_below: 0 };
+    Batch {
+        signal: Signal::Logs,
+        origins: vec![origin],
+        route: 0,
+        arrived: 0,
+        body: Bytes::from(body.finish()),
+    }
+}
+
+/// Spans of traces `from..to`: a wildcard root in the gateway, and below it a chain of others.
+fn spans(from: u64, to: u64) -> Batch {
+    let mut body = BodyWriter::default();
+    for (i, service) in ["gateway", "cart", "order"].into_iter().enumerate() {
+        body.resource(|a| a.str("service.name", service));
+        body.scope("lib", "1");
+        for n in from..to {
+            for k in 0..=(n % 3) * i as u64 {
+                body.record(|out| {
+                    let id = SpanId::new([(i as u8) * 50 + k as u8 + 1; 8]).unwrap();
+                    let mut span = SpanWriter::new(out, trace(n), id);
+                    if i > 0 {
+                        span.parent(SpanId::new([1; 8]).unwrap());
+                    }
+                    span.name(if i == 0 { "/*" } else { "GET /item" });
+                    span.kind(if i == 0 { SpanKind::SERVER } else { SpanKind::INTERNAL });
+                    let start = 1_000_000 + n * 1_000 + i as u64 * 10 + k;
+                    span.times(start, start + 500 * (3 - i as u64) + n);
+                    if (n + k).is_multiple_of(5) {
+                        span.status(StatusCode::ERROR, "it broke");
+                    }
+                    span.attrs().int("http.response.status_code", 200 + (n as i64 % 4) * 100);
+                });
+            }
+        }
+    }
+    Batch { signal: Signal::Spans, origins: vec![], route: 0, arrived: 0, body: Bytes::from(body.finish()) }
+}
+
+fn open(dir: &Path, settings: Settings) -> TantivyStore {
+    TantivyStore::open(Arc::new(RealDisk), dir, settings).unwrap()
+}
+
+fn all(filter: &str) -> RecordQuery {
+    RecordQuery { filter: Filter::parse(filter).unwrap(), range: TimeRange::ALL }
+}
+
+async fn count(snapshot: &dyn Snapshot, signal: Signal, query: &RecordQuery) -> u64 {
+    match snapshot.aggregate(signal, query, &Agg::Count).await.unwrap() {
+        Table::Count(total) => total.value,
+        other => panic!("{other:?}"),
+    }
+}
+
+const LOG_FILTERS: [&str; 34] = [
+    "",
+    "service = cart",
+    "service != cart",
+    "k8s.pod.name = pod-1",
+    "k8s.pod.name ~ pod-[12]",
+    "mixed = 7",
+    "mixed = \"7\"",
+    "mixed != 7",
+    "mixed >= 7",
+    "mixed > 7",
+    "mixed = true",
+    "mixed *",
+    "NOT mixed = 7",
+    "mixed ~ long.*",
+    "mixed ~ [7]",
+    "missing *",
+    "n < 20",
+    "n <= 20",
+    "n > 35 severity >= error",
+    "severity = error",
+    "severity = info OR severity = warn",
+    "order",
+    "ticket",
+    "ticket_3",
+    "tick*",
+    "\"order 12\"",
+    "支付",
+    "\"failed 支付\"",
+    "xx",
+    "NOT order",
+    "ticket_3 n < 20",
+    "trace.id = 00000000000000000000000000000003",
+    "resource.n = 3",
+    "log.n = 3",
+];
+
+const SPAN_FILTERS: [&str; 14] = [
+    "",
+    "service = order",
+    "operation = \"GET /item\"",
+    "kind = server",
+    "kind != server",
+    "status = error",
+    "status = error OR duration > 1200ns",
+    "duration <= 1500ns",
+    "http.response.status_code >= 400",
+    "broke",
+    "item",
+    "NOT service = gateway",
+    "scope.missing *",
+    "operation ~ GET.*",
+];
+
+/// Every filter gives what a scan with the matcher gives.
+async fn agrees(store: &TantivyStore, logs: &[Batch], spans: &[Batch], when: &str) {
+    let snapshot = store.snapshot().await.unwrap();
+    for text in LOG_FILTERS {
+        for range in [TimeRange::ALL, TimeRange { from: 1_030, to: 1_100 }] {
+            let query = RecordQuery { range, ..all(text) };
+            let matcher = Matcher::new(&query.filter).unwrap();
+            let expect: u64 = logs
+                .iter()
+                .map(|b| {
+                    log_refs(&b.body)
+                        .filter(|l| range.contains(l.log.time) && matcher.matches(Record::Log(l)))
+                        .count() as u64
+                })
+                .sum();
+            assert_eq!(
+                count(snapshot.as_ref(), Signal::Logs, &query).await,
+                expect,
+                "logs `{text}` {range:?} {when}"
+            );
+        }
+    }
+    for text in SPAN_FILTERS {
+        let query = all(text);
+        let matcher = Matcher::new(&query.filter).unwrap();
+        let matching: Vec<_> = spans
+            .iter()
+            .flat_map(|b| span_refs(&b.body))
+            .filter(|s| matcher.matches(Record::Span(s)))
+            .collect();
+        assert_eq!(
+            count(snapshot.as_ref(), Signal::Spans, &query).await,
+            matching.len() as u64,
+            "spans `{text}` {when}"
+        );
+        let mut ids: Vec<_> = matching.iter().map(|s| s.span.trace_id.unwrap()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let query = TraceQuery { filter: query.filter, range: TimeRange::ALL };
+        let (rows, total) = snapshot.trace_table(&query, 10_000).await.unwrap();
+        if !text.is_empty() {
+            assert_eq!(total.value, ids.len() as u64, "traces `{text}` {when}");
+            let mut found: Vec<_> = rows.iter().map(|row| row.trace_id).collect();
+            found.sort_unstable();
+            assert_eq!(found, ids);
+        }
+    }
+}
+
+async fn write(store: &TantivyStore, lane: Lane, position: u64, batch: &Batch) -> weir_store::Report {
+    store.write(lane, EPOCH, &[(Position(position), batch.clone())]).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_filter_agrees_with_a_scan_in_every_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { shard_records: 60, ..Settings::default() };
+    let store = open(folder.path(), settings.clone());
+    store.begin(LOGS, EPOCH).await.unwrap();
+    let log_batches: Vec<_> = (0..6).map(|i| logs(i * 25, i * 25 + 25)).collect();
+    let span_batches: Vec<_> = (0..6).map(|i| spans(i * 5, i * 5 + 5)).collect();
+    for i in 0..6 {
+        write(&store, LOGS, i as u64, &log_batches[i]).await;
+        write(&store, SPANS, i as u64, &span_batches[i]).await;
+        agrees(&store, &log_batches[..=i], &span_batches[..=i], "in the tail").await;
+        if i % 2 == 1 {
+            for signal in [Signal::Logs, Signal::Spans] {
+                let lanes = store.sync(signal).await.unwrap();
+                assert_eq!(lanes, [(Lane { signal, partition: 0 }, Position(i as u64 + 1))]);
+            }
+            agrees(&store, &log_batches[..=i], &span_batches[..=i], "committed").await;
+        }
+    }
+    assert!(store.stats(Signal::Logs).shards > 1, "the store has rolled");
+    drop(store);
+    let store = open(folder.path(), settings);
+    agrees(&store, &log_batches, &span_batches, "after a restart").await;
+    assert_eq!(store.begin(LOGS, Epoch(2)).await.unwrap(), Some(Position(6)));
+}
+
+#[tokio::test]
+async fn what_comes_again_is_a_duplicate() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { shard_records: 20, ..Settings::default() };
+    let mut store = open(folder.path(), settings.clone());
+    assert_eq!(write(&store, LOGS, 0, &logs(0, 30)).await.stored, 30);
+    assert_eq!(write(&store, SPANS, 0, &spans(0, 4)).await.duplicate, 0);
+    let spans_stored = store.stats(Signal::Spans).records;
+    for position in 1..4 {
+        // The same lines in other batches, overlapping in part; the same spans under another position.
+        let report = write(&store, LOGS, position, &logs(10, 30 + position * 5)).await;
+        assert_eq!((report.stored, report.duplicate), (5, 20 + (position - 1) * 5), "at {position}");
+        assert_eq!(write(&store, SPANS, position, &spans(0, 4)).await.duplicate, spans_stored);
+        for signal in [Signal::Logs, Signal::Spans] {
+            store.sync(signal).await.unwrap();
+        }
+        drop(store);
+        store = open(folder.path(), settings.clone());
+    }
+    // The same position again.
+    assert_eq!(write(&store, LOGS, 3, &logs(500, 510)).await.stored, 0);
+    let ledger = store.snapshot().await.unwrap().ledger().await.unwrap();
+    assert!(ledger[0].ranges.covers(&(0..45)) && ledger[0].ranges.total() == 45);
+}
+
+#[tokio::test]
+async fn pages_are_exact_while_more_arrives() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), Settings::default());
+    write(&store, LOGS, 0, &logs(0, 100)).await;
+    write(&store, SPANS, 0, &spans(0, 20)).await;
+    let expect = store.snapshot().await.unwrap().logs(&all(""), 1_000, None).await.unwrap();
+    assert_eq!((expect.items.len(), expect.next.is_none()), (100, true));
+    let times: Vec<_> = expect.items.iter().map(|log| log.view().log.time).collect();
+    assert!(times.is_sorted_by(|a, b| a >= b), "newest first");
+    let mut pages = Vec::new();
+    let mut cursor = None;
+    let mut next = 100;
+    loop {
+        let snapshot = match &cursor {
+            None => store.snapshot().await.unwrap(),
+            Some(cursor) => store.snapshot_at(cursor).await.unwrap(),
+        };
+        let page: Page<_> = snapshot.logs(&all(""), 7, cursor.as_ref()).await.unwrap();
+        pages.extend(page.items);
+        write(&store, LOGS, next / 10, &logs(next, next + 10)).await;
+        next += 10;
+        store.sync(Signal::Logs).await.unwrap();
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(pages, expect.items);
+    let query = TraceQuery { filter: Filter::All, range: TimeRange::ALL };
+    let first = store.snapshot().await.unwrap().traces(&query, 8, None).await.unwrap();
+    write(&store, SPANS, 1, &spans(20, 30)).await;
+    let cursor = first.next.unwrap();
+    let rest = store.snapshot_at(&cursor).await.unwrap().traces(&query, 100, Some(&cursor)).await.unwrap();
+    let ids: std::collections::BTreeSet<_> =
+        first.items.iter().chain(&rest.items).map(|hit| hit.row.trace_id).collect();
+    assert_eq!((first.items.len() + rest.items.len(), ids.len()), (20, 20));
+}
+
+#[tokio::test]
+async fn traces_groups_and_lookups() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), Settings::default());
+    write(&store, LOGS, 0, &logs(0, 60)).await;
+    write(&store, SPANS, 0, &spans(0, 10)).await;
+    for committed in [false, true] {
+        if committed {
+            store.sync(Signal::Logs).await.unwrap();
+            store.sync(Signal::Spans).await.unwrap();
+        }
+        let snapshot = store.snapshot().await.unwrap();
+        let row = snapshot.trace_row(trace(2)).await.unwrap().unwrap();
+        assert_eq!((row.spans, row.logs), (9, 3));
+        assert_eq!(row.root.unwrap().name, "/*");
+        let entry = row.entry.unwrap();
+        assert_eq!((entry.service.as_str(), entry.name.as_str()), ("cart", "GET /item"));
+        assert_eq!(snapshot.trace(trace(2)).await.unwrap().len(), 9);
+        let (lines, total) = snapshot.trace_logs(trace(2), 2).await.unwrap();
+        assert_eq!((lines.len(), total.value), (2, 3));
+        assert_eq!(snapshot.log(&lines[0].id).await.unwrap().as_ref(), Some(&lines[0]));
+        let by = GroupKey::Attribute("k8s.pod.name".into());
+        let table = snapshot.aggregate(Signal::Logs, &all(""), &Agg::Groups { by, limit: 2 }).await.unwrap();
+        let Table::Groups { groups, other, missing, .. } = table else { panic!() };
+        assert_eq!((groups, other, missing), (vec![("pod-0".into(), 20), ("pod-1".into(), 20)], 20, 0));
+        let query = TraceQuery {
+            filter: Filter::parse("trace.spans > 6 trace.service = order").unwrap(),
+            range: TimeRange::ALL,
+        };
+        assert_eq!(snapshot.traces(&query, 50, None).await.unwrap().items.len(), 3);
+        let services = snapshot.services(TimeRange::ALL).await.unwrap();
+        assert_eq!(services.iter().map(|s| s.logs).sum::<u64>(), 60);
+        let keys = snapshot.keys(Signal::Logs, "").await.unwrap();
+        let keys: Vec<_> = keys.iter().map(|k| format!("{}.{}", k.level, k.key)).collect();
+        assert_eq!(
+            keys,
+            [
+                "resource.k8s.pod.name",
+                "log.mixed",
+                "log.n",
+                "resource.service.name",
+                "resource.weir.incarnation",
+                "log.weir.offset"
+            ]
+        );
+        let values = snapshot.values(Signal::Spans, "operation", "G", 10).await.unwrap();
+        assert_eq!(values.values[0].0, "GET /item");
+    }
+}
+
+#[tokio::test]
+async fn a_second_owner_is_refused_and_old_shards_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { shard_records: 10, retain_age: Duration::ZERO, ..Settings::default() };
+    let store = open(folder.path(), settings.clone());
+    let Err(error) = TantivyStore::open(Arc::new(RealDisk), folder.path(), settings) else {
+        panic!("taken twice")
+    };
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    for n in 0..4 {
+        write(&store, LOGS, n, &logs(n * 20, n * 20 + 20)).await;
+        store.sync(Signal::Logs).await.unwrap();
+    }
+    // Each commit fills a shard, which is past its age at once.
+    assert_eq!(count(store.snapshot().await.unwrap().as_ref(), Signal::Logs, &all("")).await, 0);
+    assert_eq!(store.stats(Signal::Logs).records, 80);
+}
