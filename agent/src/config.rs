@@ -1,0 +1,80 @@
+//! What the agent is told.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use weir_runtime::Period;
+use weir_runtime::config::Validate;
+
+/// The agent's part of the configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Log files to follow.
+    pub sources: Vec<SourceConfig>,
+    /// OTLP over HTTP (`/v1/logs`, `/v1/traces`, `/v1/metrics`).
+    pub otlp_http: SocketAddr,
+    /// OTLP over gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// How often host metrics are taken; 0s turns them off.
+    pub host_metrics: Period,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let sources = vec![SourceConfig {
+            include: ["/var/log/*.log", "/var/log/**/*.log", "/var/log/syslog", "/var/log/messages"]
+                .map(String::from)
+                .to_vec(),
+            start: Start::End,
+            ..SourceConfig::default()
+        }];
+        Self { sources, otlp_http: loopback(4318), otlp_grpc: loopback(4317), host_metrics: Period::secs(10) }
+    }
+}
+
+/// Where reading begins in files that exist when the data folder is new. Files found later are read from their beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    #[default]
+    Beginning,
+    End,
+}
+
+/// A group of log files.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Globs of files; `*` stays inside a folder, `**` crosses folders.
+    pub include: Vec<String>,
+    /// Globs of files to leave out.
+    pub exclude: Vec<String>,
+    pub start: Start,
+    /// A regular expression over the path, whose named groups fill attributes.
+    pub path_pattern: Option<String>,
+    /// Resource attributes; `${group}` stands for a group of `path_pattern`.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Validate for Config {
+    fn validate(&self, problems: &mut Vec<String>) {
+        for (i, source) in self.sources.iter().enumerate() {
+            if source.include.is_empty() {
+                problems.push(format!("agent.sources[{i}].include: name at least one glob"));
+            }
+            for glob in source.include.iter().chain(&source.exclude) {
+                if let Err(error) = globset::Glob::new(glob) {
+                    problems.push(format!("agent.sources[{i}]: {error}"));
+                } else if !glob.starts_with('/') {
+                    problems.push(format!("agent.sources[{i}]: the glob `{glob}` must begin with /"));
+                }
+            }
+            if let Some(Err(error)) = source.path_pattern.as_deref().map(regex::Regex::new) {
+                problems.push(format!("agent.sources[{i}].path_pattern: {error}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What the agent counts.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use weir_runtime::Metrics;
+
+/// Counters of the tail.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TailStats {
+    pub(crate) lines: Counter,
+    pub(crate) records: Counter,
+    pub(crate) truncated: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) errors: Counter,
+    pub(crate) files: Gauge,
+    pub(crate) unacknowledged_bytes: Gauge,
+}
+
+impl TailStats {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        Self {
+            lines: metrics.register("weir_agent_lines", "Lines read from files", Counter::default()),
+            records: metrics.register("weir_agent_records", "Log records made of lines", Counter::default()),
+            truncated: metrics.register(
+                "weir_agent_truncated_records",
+                "Records cut at a limit or without their end",
+                Counter::default(),
+            ),
+            dropped: metrics.register(
+                "weir_agent_dropped_records",
+                "Records that the next hop refused for good",
+                Counter::default(),
+            ),
+            errors: metrics.register(
+                "weir_agent_errors",
+                "Failed reads of files and writes of the checkpoint",
+                Counter::default(),
+            ),
+            files: metrics.register("weir_agent_open_files", "Files that are followed", Gauge::default()),
+            unacknowledged_bytes: metrics.register(
+                "weir_agent_unacknowledged_bytes",
+                "Bytes read but not yet durable with the next hop",
+                Gauge::default(),
+            ),
+        }
+    }
+}
+
+/// What the agent has done, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AgentStats {
+    pub files: u64,
+    pub records: u64,
+    pub dropped: u64,
+    /// Bytes read but not yet durable with the next hop.
+    pub unacknowledged_bytes: u64,
+}
+
+impl From<&TailStats> for AgentStats {
+    fn from(stats: &TailStats) -> Self {
+        Self {
+            files: stats.files.get() as u64,
+            records: stats.records.get(),
+            dropped: stats.dropped.get(),
+            unacknowledged_bytes: stats.unacknowledged_bytes.get() as u64,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Finding files by globs, and what their paths say of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use regex::Regex;
+
+use crate::config::{SourceConfig, Start};
+
+/// Folders below the base of a glob that are entered.
+const DEPTH: usize = 16;
+
+/// A group of files, ready to be looked for.
+#[derive(Debug)]
+pub(super) struct Source {
+    bases: Vec<PathBuf>,
+    include: GlobSet,
+    exclude: GlobSet,
+    path_pattern: Option<Regex>,
+    attributes: BTreeMap<String, String>,
+    pub(super) start: Start,
+}
+
+impl Source {
+    /// # Errors
+    /// For globs or patterns that the configuration's check would have refused.
+    pub(super) fn new(config: &SourceConfig) -> anyhow::Result<Self> {
+        let set = |globs: &[String]| -> anyhow::Result<GlobSet> {
+            let mut set = GlobSetBuilder::new();
+            for glob in globs {
+                set.add(GlobBuilder::new(glob).literal_separator(true).build()?);
+            }
+            Ok(set.build()?)
+        };
+        let mut bases: Vec<PathBuf> = config.include.iter().map(|glob| base(glob)).collect();
+        bases.sort();
+        // A folder below another base is reached from there.
+        bases.dedup_by(|below, above| below.starts_with(above));
+        Ok(Self {
+            bases,
+            include: set(&config.include)?,
+            exclude: set(&config.exclude)?,
+            path_pattern: config.path_pattern.as_deref().map(Regex::new).transpose()?,
+            attributes: config.attributes.clone(),
+            start: config.start,
+        })
+    }
+
+    /// Regular files that the globs name, sorted.
+    pub(super) fn find(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        self.bases.iter().for_each(|base| self.walk(base, DEPTH, &mut found));
+        found.sort();
+        found
+    }
+
+    fn walk(&self, path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+        let Ok(metadata) = fs::metadata(path) else { return };
+        if metadata.is_file() {
+            if self.include.is_match(path) && !self.exclude.is_match(path) {
+                found.push(path.to_owned());
+            }
+        } else if metadata.is_dir()
+            && depth > 0
+            && let Ok(entries) = fs::read_dir(path)
+        {
+            entries.flatten().for_each(|entry| self.walk(&entry.path(), depth - 1, found));
+        }
+    }
+
+    /// Resource attributes that the path and the configuration give.
+    pub(super) fn attributes(&self, path: &Path) -> Vec<(String, String)> {
+        let text = path.to_string_lossy();
+        let groups = self.path_pattern.as_ref().and_then(|pattern| pattern.captures(&text));
+        let fill = |template: &String| {
+            let mut value = template.clone();
+            if let (Some(pattern), Some(groups)) = (&self.path_pattern, &groups) {
+                for name in pattern.capture_names().flatten() {
+                    value = value.replace(
+                        &format!("${{{name}}}"),
+                        groups.name(name).map_or("", |group| group.as_str()),
+                    );
+                }
+            }
+            value
+        };
+        let mut attributes: Vec<_> =
+            self.attributes.iter().map(|(key, template)| (key.clone(), fill(template))).collect();
+        if !self.attributes.contains_key("service.name") {
+            attributes.push(("service.name".into(), service_of(path)));
+        }
+        attributes
+    }
+}
+
+/// The folder that all matches of a glob are below, or the file it names.
+fn base(glob: &str) -> PathBuf {
+    let literal = match glob.find(['*', '?', '[', '{']) {
+        Some(at) => &glob[..glob[..at].rfind('/').unwrap_or(0) + 1],
+        None => glob,
+    };
+    PathBuf::from(literal.strip_suffix('/').filter(|base| !base.is_empty()).unwrap_or(literal))
+}
+
+/// The file's name up to its first dot.
+fn service_of(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    name.split('.').find(|part| !part.is_empty()).unwrap_or("unknown").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_and_attributes() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_str().unwrap();
+        for name in ["a/x-1.log", "a/b/y-2.log", "a/b/z.txt", "c.log"] {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let check = |include: &str, exclude: &str, expect: &[&str]| {
+            let exclude = if exclude.is_empty() { vec![] } else { vec![format!("{root}/{exclude}")] };
+            let config = SourceConfig {
+                include: vec![format!("{root}/{include}")],
+                exclude,
+                ..SourceConfig::default()
+            };
+            let found = Source::new(&config).unwrap().find();
+            let found: Vec<_> =
+                found.iter().map(|p| p.strip_prefix(root).unwrap().to_str().unwrap()).collect();
+            assert_eq!(found, expect, "{include}");
+        };
+        check("**/*.log", "", &["a/b/y-2.log", "a/x-1.log", "c.log"]);
+        check("*.log", "", &["c.log"]);
+        check("a/**", "a/b/*.txt", &["a/b/y-2.log", "a/x-1.log"]);
+        check("c.log", "", &["c.log"]);
+        check("nowhere/*", "", &[]);
+        let config = SourceConfig {
+            include: vec!["/logs/*".into()],
+            path_pattern: Some("(?<pod>(?<service>[a-z]+)-[0-9]+)\\.log$".into()),
+            attributes: BTreeMap::from([
+                ("service.name".into(), "${service}".into()),
+                ("k8s.pod.name".into(), "${pod}".into()),
+            ]),
+            ..SourceConfig::default()
+        };
+        let attributes = Source::new(&config).unwrap().attributes(Path::new("/logs/cart-7.log"));
+        assert_eq!(
+            attributes,
+            [("k8s.pod.name".into(), "cart-7".into()), ("service.name".into(), "cart".into())]
+        );
+        let plain =
+            Source::new(&SourceConfig { path_pattern: None, attributes: BTreeMap::new(), ..config }).unwrap();
+        assert_eq!(
+            plain.attributes(Path::new("/logs/app.log.1")),
+            [("service.name".to_string(), "app".to_string())]
+        );
+    }
+}

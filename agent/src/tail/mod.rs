@@ -1,0 +1,21 @@
+//! Following log files.
+//!
+//! One thread reads all files in turns, makes records of their lines and batches of the records; a task hands the batches on, one after the
+//! other, and reports what is durable. A file's checkpoint advances only over what was reported, so whatever is killed, reading goes on where
+//! the next hop has nothing yet. Back-pressure is the hand-over itself: while it waits, no file is read.
+
+mod deliver;
+mod discover;
+mod file;
+mod identity;
+mod records;
+mod run;
+
+pub(crate) use run::Tail;
+
+/// Bytes read from one file before the next has its turn.
+const TURN_BYTES: usize = 256 * 1024;
+/// First bytes by which a file is recognised.
+const HEAD_BYTES: u64 = 1024;
+/// Last acknowledged bytes by which a file is recognised.
+pub(crate) const MARKER_BYTES: u64 = 64;
