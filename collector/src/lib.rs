@@ -1,1 +1,119 @@
-//! weir-collector
+//! The collector: takes batches from the positioned log, lane by lane, and stores them.
+//!
+//! It knows transport and store by their seams only. A position is given back to the log (`done`) only after the store has made durable all
+//! that came before it, so a crash at any point means that something is delivered again, and the store recognises it.
+
+mod lane;
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use weir_model::Signal;
+use weir_runtime::Metrics;
+use weir_store::Writer;
+use weir_transport::Receiver;
+
+pub use lane::Policy;
+
+/// Which signal a counter is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    signal: &'static str,
+}
+
+/// What the collector counts, each by signal.
+#[derive(Debug, Clone, Default)]
+pub struct Stats {
+    stored: Family<Labels, Counter>,
+    duplicate: Family<Labels, Counter>,
+    refused: Family<Labels, Counter>,
+    /// Positions that the log could not deliver.
+    lost: Family<Labels, Counter>,
+    retries: Family<Labels, Counter>,
+}
+
+/// Counts of one signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub stored: u64,
+    pub duplicate: u64,
+    pub refused: u64,
+    pub lost_batches: u64,
+}
+
+impl Stats {
+    fn register(metrics: &Metrics) -> Self {
+        let family = |name, help| metrics.register(name, help, Family::default());
+        Self {
+            stored: family("weir_collector_stored_records", "Records stored"),
+            duplicate: family(
+                "weir_collector_duplicate_records",
+                "Records that were stored before and came again",
+            ),
+            refused: family("weir_collector_refused_records", "Records that can't be stored"),
+            lost: family("weir_collector_lost_batches", "Batches that the log could not deliver"),
+            retries: family("weir_collector_retries", "Writes and commits that failed and were tried again"),
+        }
+    }
+
+    pub fn counts(&self, signal: Signal) -> Counts {
+        let labels = Labels { signal: signal.name() };
+        Counts {
+            stored: self.stored.get_or_create(&labels).get(),
+            duplicate: self.duplicate.get_or_create(&labels).get(),
+            refused: self.refused.get_or_create(&labels).get(),
+            lost_batches: self.lost.get_or_create(&labels).get(),
+        }
+    }
+}
+
+/// A collector that is ready to run.
+pub struct Collector {
+    receivers: Vec<(Signal, Box<dyn Receiver>)>,
+    writer: Arc<dyn Writer>,
+    policy: Policy,
+    stats: Stats,
+}
+
+/// Puts a collector together from one receiver a signal and a store.
+pub fn build(
+    receivers: Vec<(Signal, Box<dyn Receiver>)>,
+    writer: Arc<dyn Writer>,
+    policy: Policy,
+    metrics: &Metrics,
+) -> Collector {
+    Collector { receivers, writer, policy, stats: Stats::register(metrics) }
+}
+
+impl Collector {
+    /// A view of what the collector does, also after it runs.
+    pub fn stats(&self) -> Stats {
+        self.stats.clone()
+    }
+
+    /// Runs until the token is cancelled, then commits what was written.
+    ///
+    /// # Errors
+    /// When a signal can't go on until a person acts. The others are stopped too.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut lanes = JoinSet::new();
+        for (signal, receiver) in self.receivers {
+            let lane =
+                lane::SignalLoop::new(signal, receiver, self.writer.clone(), self.policy, self.stats.clone());
+            lanes.spawn(lane.run(shutdown.clone()));
+        }
+        let mut result = Ok(());
+        while let Some(ended) = lanes.join_next().await {
+            let ended = ended.unwrap_or_else(|error| Err(error.into()));
+            if ended.is_err() && result.is_ok() {
+                shutdown.cancel();
+                result = ended;
+            }
+        }
+        result
+    }
+}

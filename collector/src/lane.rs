@@ -1,0 +1,210 @@
+//! One signal's loop: receive, write, commit, give positions back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_model::Signal;
+use weir_store::{WriteError, Writer};
+use weir_transport::{Batch, Cause, Epoch, Event, Lane, Position, ReceiveError, Receiver};
+
+use crate::{Labels, Stats};
+
+/// First and longest wait before a failed write is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// When what was written is committed.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    pub commit_every: Duration,
+    /// Bytes written since the last commit.
+    pub commit_bytes: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { commit_every: Duration::from_secs(2), commit_bytes: 64 << 20 }
+    }
+}
+
+pub(crate) struct SignalLoop {
+    signal: Signal,
+    receiver: Box<dyn Receiver>,
+    writer: Arc<dyn Writer>,
+    policy: Policy,
+    stats: Stats,
+    labels: Labels,
+    epochs: HashMap<Lane, Epoch>,
+    /// Since when something is written that is not committed.
+    uncommitted: Option<Instant>,
+}
+
+impl SignalLoop {
+    pub(crate) fn new(
+        signal: Signal,
+        receiver: Box<dyn Receiver>,
+        writer: Arc<dyn Writer>,
+        policy: Policy,
+        stats: Stats,
+    ) -> Self {
+        let labels = Labels { signal: signal.name() };
+        Self { signal, receiver, writer, policy, stats, labels, epochs: HashMap::new(), uncommitted: None }
+    }
+
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        while let Some(event) = self.next(&shutdown).await? {
+            if let Some(event) = event {
+                self.handle(event, &shutdown).await?;
+            }
+            if self.uncommitted.is_some_and(|since| since.elapsed() >= self.policy.commit_every) {
+                self.commit(&shutdown).await?;
+            }
+        }
+        // What is not committed now is delivered again at the next start: trying once is enough.
+        match self.writer.sync(self.signal).await {
+            Ok(lanes) => self.give_back(lanes).await,
+            Err(error) => {
+                tracing::warn!(signal = %self.signal, %error, "the last commit failed; what it would have held is read again at the next start")
+            }
+        }
+        Ok(())
+    }
+
+    /// The next event; `Some(None)` when a commit is due, `None` at the end.
+    async fn next(&mut self, shutdown: &CancellationToken) -> anyhow::Result<Option<Option<Event>>> {
+        let due = self.uncommitted.map(|since| since + self.policy.commit_every);
+        let commit = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let event = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(None),
+            event = self.receiver.next() => event,
+            () = commit => return Ok(Some(None)),
+        };
+        match event {
+            Ok(event) => Ok(Some(Some(event))),
+            Err(ReceiveError::Closed) => Ok(None),
+            Err(ReceiveError::Fatal(message)) => bail!(message),
+            Err(ReceiveError::Retry(message)) => {
+                self.stats.retries.get_or_create(&self.labels).inc();
+                tracing::warn!(signal = %self.signal, error = %message, "reading the log failed; it is tried again");
+                tokio::time::sleep(RETRY).await;
+                Ok(Some(None))
+            }
+        }
+    }
+
+    async fn handle(&mut self, event: Event, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        match event {
+            Event::Assigned(lane, epoch) => {
+                let from = self.writer.begin(lane, epoch).await?.unwrap_or_default();
+                self.epochs.insert(lane, epoch);
+                self.receiver
+                    .seek(lane, from)
+                    .await
+                    .with_context(|| format!("can't resume {lane} at {from}"))?;
+            }
+            Event::Data(lane, epoch, batches) if self.epochs.get(&lane) == Some(&epoch) => {
+                self.write(lane, epoch, &batches, shutdown).await?;
+            }
+            // Late data of an assignment that is over: another process stores it.
+            Event::Data(..) => {}
+            Event::Revoked(lane, epoch) => {
+                if self.epochs.get(&lane) == Some(&epoch) {
+                    self.epochs.remove(&lane);
+                }
+            }
+            Event::Gap(lane, range, cause) => {
+                let count = range.end.0 - range.start.0;
+                self.stats.lost.get_or_create(&self.labels).inc_by(count);
+                let why = match cause {
+                    Cause::Corrupt => "damaged",
+                    Cause::Expired => "removed before they were read",
+                    Cause::Recreated => "gone with a log that was recreated",
+                };
+                tracing::error!(%lane, from = %range.start, to = %range.end, "batches are lost: {why}");
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &mut self,
+        lane: Lane,
+        epoch: Epoch,
+        batches: &[(Position, Batch)],
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let mut wait = RETRY;
+        let report = loop {
+            match self.writer.write(lane, epoch, batches).await {
+                Ok(report) => break report,
+                Err(WriteError::Fenced(_)) => return Ok(()),
+                Err(WriteError::Fatal(message)) => bail!(message),
+                Err(WriteError::Retry(message)) => {
+                    if !self.again(&mut wait, &message, shutdown).await {
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        self.stats.stored.get_or_create(&self.labels).inc_by(report.stored);
+        self.stats.duplicate.get_or_create(&self.labels).inc_by(report.duplicate);
+        self.stats.refused.get_or_create(&self.labels).inc_by(report.refused);
+        self.uncommitted.get_or_insert_with(Instant::now);
+        if report.pending_bytes >= self.policy.commit_bytes {
+            self.commit(shutdown).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let mut wait = RETRY;
+        loop {
+            match self.writer.sync(self.signal).await {
+                Ok(lanes) => {
+                    self.uncommitted = None;
+                    self.give_back(lanes).await;
+                    return Ok(());
+                }
+                Err(WriteError::Fenced(_)) => return Ok(()),
+                Err(WriteError::Fatal(message)) => bail!(message),
+                Err(WriteError::Retry(message)) => {
+                    if !self.again(&mut wait, &message, shutdown).await {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits, longer each time. False when the process is to end.
+    async fn again(&mut self, wait: &mut Duration, message: &str, shutdown: &CancellationToken) -> bool {
+        self.stats.retries.get_or_create(&self.labels).inc();
+        tracing::warn!(signal = %self.signal, error = message, "storing failed; it is tried again");
+        let going_on = tokio::select! {
+            () = shutdown.cancelled() => false,
+            () = tokio::time::sleep(*wait) => true,
+        };
+        *wait = (*wait * 2).min(RETRY_MAX);
+        going_on
+    }
+
+    async fn give_back(&mut self, lanes: Vec<(Lane, Position)>) {
+        for (lane, position) in lanes {
+            if let Some(epoch) = self.epochs.get(&lane)
+                && let Err(fenced) = self.receiver.done(lane, *epoch, position).await
+            {
+                tracing::info!(%fenced, "a lane went to another process");
+            }
+        }
+    }
+}
