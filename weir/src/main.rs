@@ -1,1 +1,86 @@
-fn main() {}
+//! The `weir` binary: one subcommand per role, and tools.
+
+mod config;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use weir_runtime::telemetry::{self, LogFormat};
+use weir_runtime::{config as loading, shutdown};
+
+/// Measures and carries a fleet of services.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, arg_required_else_help = true)]
+struct Cli {
+    /// Write Weir's own log as JSON lines.
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run agent, collector and web UI in one process, on embedded defaults.
+    Up(up::UpArgs),
+    /// Run the sample shop, one of its services, or switch a fault.
+    Demo(weir_demo::DemoArgs),
+    /// Check or show a configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say whether a configuration file is right.
+    Check { file: PathBuf },
+    /// Print the configuration as it counts: file, environment and defaults.
+    Print { file: Option<PathBuf> },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = if cli.log_json { LogFormat::Json } else { LogFormat::Text };
+    telemetry::init(format, "info,tantivy=warn");
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weir: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let load = |file: Option<&PathBuf>| -> anyhow::Result<config::Config> {
+        Ok(loading::load(file.map(PathBuf::as_path), config::PREFIX, std::env::vars())?)
+    };
+    match command {
+        Command::Config { command: ConfigCommand::Check { file } } => {
+            load(Some(&file))?;
+            println!("{} is right", file.display());
+            Ok(())
+        }
+        Command::Config { command: ConfigCommand::Print { file } } => {
+            print!("{}", serde_yaml_ng::to_string(&load(file.as_ref())?)?);
+            Ok(())
+        }
+        Command::Up(args) => {
+            let config = load(args.config.as_ref())?;
+            block_on(async { up::run(args, config, shutdown::on_signals()?).await })
+        }
+        Command::Demo(args) => block_on(async { weir_demo::run(args, shutdown::on_signals()?).await }),
+    }
+}
+
+fn block_on<R>(task: impl Future<Output = anyhow::Result<R>>) -> anyhow::Result<R> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(task);
+    // A thread that waits for a disk must not hold up the exit; what it does not finish is done again at the next start.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
