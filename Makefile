@@ -1,0 +1,44 @@
+# Every target installs what it needs on a Debian 12 machine that has git, make, gcc, Python with pip, a Rust toolchain, and root for apt.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help build web run test test-rust test-web lint fmt clean
+
+WEB := query-ui/web
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+web: $(WEB)/dist/index.html ## Build the web app
+
+$(WEB)/dist/index.html: $(shell find $(WEB)/src $(WEB)/index.html $(WEB)/package-lock.json 2>/dev/null)
+	@scripts/npm.sh install
+	cd $(WEB) && $$(../../scripts/npm.sh) ci --no-audit --no-fund && $$(../../scripts/npm.sh) run build
+	@touch $@
+
+build: web ## Build the weir binary with its web app, optimised
+	cargo build --release -p weir
+
+run: build ## Build everything and start it with the sample shop; prints the URL
+	target/release/weir up --demo
+
+test: test-web test-rust ## Run every test
+
+test-rust: web ## Run the tests of the Rust code, and of the whole system
+	cargo build -p weir
+	cargo test --workspace
+	@scripts/data-note.sh
+
+test-web: web ## Run the tests of the web app
+	cd $(WEB) && $$(../../scripts/npm.sh) test
+
+lint: web ## Check formatting and lints; warnings are errors
+	cargo fmt --all --check
+	RUSTFLAGS="-D warnings" cargo clippy --workspace --all-targets
+
+fmt: ## Format the Rust code
+	cargo fmt --all
+
+clean: ## Remove what was built
+	cargo clean
+	rm -rf $(WEB)/dist $(WEB)/node_modules

@@ -1,0 +1,35 @@
+//! A plain HTTP client.
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+#[derive(Clone)]
+pub struct Http(Client<HttpConnector, Full<Bytes>>);
+
+impl Default for Http {
+    fn default() -> Self {
+        Self(Client::builder(TokioExecutor::new()).build_http())
+    }
+}
+
+impl Http {
+    pub async fn request(&self, method: Method, url: &str, content_type: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = Request::builder().method(method).uri(url).header("content-type", content_type).body(Full::new(body))?;
+        let answer = self.0.request(request).await.with_context(|| format!("calling {url}"))?;
+        let status = answer.status();
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
+    }
+
+    /// # Errors
+    /// Also for any status but 200.
+    pub async fn get_json(&self, url: &str) -> anyhow::Result<serde_json::Value> {
+        let (status, body) = self.request(Method::GET, url, "application/json", Bytes::new()).await?;
+        anyhow::ensure!(status == StatusCode::OK, "{url} answered {status}: {}", String::from_utf8_lossy(&body));
+        Ok(serde_json::from_slice(&body)?)
+    }
+}
