@@ -4,14 +4,19 @@
 
 mod checkpoint;
 pub mod config;
+pub mod otlp;
 mod stats;
 mod tail;
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use weir_disk::Disk;
+use weir_model::Signal;
 use weir_runtime::Metrics;
 use weir_transport::Sender;
 
@@ -24,6 +29,16 @@ pub struct Senders {
     pub logs: Arc<dyn Sender>,
     pub spans: Arc<dyn Sender>,
     pub metrics: Arc<dyn Sender>,
+}
+
+impl Senders {
+    fn of(&self, signal: Signal) -> &dyn Sender {
+        match signal {
+            Signal::Logs => self.logs.as_ref(),
+            Signal::Spans => self.spans.as_ref(),
+            Signal::Metrics => self.metrics.as_ref(),
+        }
+    }
 }
 
 /// What the agent needs from its surroundings.
@@ -40,18 +55,28 @@ pub struct Deps {
 /// An agent that is ready to run.
 pub struct Agent {
     tail: tail::Tail,
+    http: otlp::HttpReceiver,
+    grpc: otlp::GrpcReceiver,
     senders: Senders,
     stats: Arc<stats::TailStats>,
 }
 
-/// Reads the checkpoint and checks the configuration.
+/// Reads the checkpoint, checks the configuration and binds the listeners.
 ///
 /// # Errors
-/// When either is wrong.
-pub fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
+/// When the checkpoint or configuration is wrong, or an address is taken.
+pub async fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
     let stats = Arc::new(stats::TailStats::register(&deps.metrics));
     let tail = tail::Tail::new(config, deps.disk, deps.data_dir, deps.host, stats.clone())?;
-    Ok(Agent { tail, senders: deps.senders, stats })
+    let taken =
+        |address| format!("can't listen for OTLP on {address}; is another agent or collector running there?");
+    let http = otlp::HttpReceiver::bind(config.otlp_http, deps.senders.clone())
+        .await
+        .with_context(|| taken(config.otlp_http))?;
+    let grpc = otlp::GrpcReceiver::bind(config.otlp_grpc, deps.senders.clone())
+        .await
+        .with_context(|| taken(config.otlp_grpc))?;
+    Ok(Agent { tail, http, grpc, senders: deps.senders, stats })
 }
 
 impl Agent {
@@ -61,11 +86,30 @@ impl Agent {
         move || AgentStats::from(stats.as_ref())
     }
 
+    /// Where OTLP over HTTP is listened for.
+    ///
+    /// # Errors
+    /// Never in practice; the system is asked for the address.
+    pub fn otlp_http(&self) -> io::Result<SocketAddr> {
+        self.http.local_addr()
+    }
+
+    /// Where OTLP over gRPC is listened for.
+    ///
+    /// # Errors
+    /// Never in practice; the system is asked for the address.
+    pub fn otlp_grpc(&self) -> io::Result<SocketAddr> {
+        self.grpc.local_addr()
+    }
+
     /// Runs until the token is cancelled, then drains.
     ///
     /// # Errors
     /// If a part fails in a way that it can't recover from.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        self.tail.run(self.senders.logs, shutdown).await
+        let tail = self.tail.run(self.senders.logs, shutdown.clone());
+        let http = async { self.http.run(shutdown.clone()).await.context("receiving OTLP over HTTP failed") };
+        let grpc = async { self.grpc.run(shutdown.clone()).await.context("receiving OTLP over gRPC failed") };
+        tokio::try_join!(tail, http, grpc).map(|_| ())
     }
 }

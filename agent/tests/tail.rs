@@ -45,7 +45,7 @@ impl Rig {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    fn start(&mut self) {
+    async fn start(&mut self) {
         let include = vec![format!("{}/logs/app*", self.folder.path().display())];
         let sources = vec![SourceConfig { include, start: self.start, ..SourceConfig::default() }];
         let loopback = "127.0.0.1:0".parse().unwrap();
@@ -58,7 +58,7 @@ impl Rig {
             metrics: Metrics::new(),
             host: "here".into(),
         };
-        let agent = weir_agent::build(&config, deps).unwrap();
+        let agent = weir_agent::build(&config, deps).await.unwrap();
         let shutdown = CancellationToken::new();
         self.running = Some((shutdown.clone(), tokio::spawn(agent.run(shutdown))));
     }
@@ -128,7 +128,7 @@ fn compress(path: &Path) {
 async fn lines_come_as_they_are_written() {
     let mut rig = Rig::new();
     rig.write("app.log", "one\ntwo\nhal");
-    rig.start();
+    rig.start().await;
     rig.expect(&["one", "two"]).await;
     rig.write("app.log", "f\n\nlast\n");
     rig.write("other.log", "not included\n");
@@ -140,11 +140,11 @@ async fn lines_come_as_they_are_written() {
 async fn a_restart_goes_on_where_it_was() {
     let mut rig = Rig::new();
     rig.write("app.log", "one\nhal");
-    rig.start();
+    rig.start().await;
     rig.expect(&["one"]).await;
     rig.stop().await;
     rig.write("app.log", "f\nthree\n");
-    rig.start();
+    rig.start().await;
     rig.expect(&["one", "half", "three"]).await;
     rig.stop().await;
     let sent: usize = rig.log.batches().iter().map(|b| log_refs(&b.body).count()).sum();
@@ -156,7 +156,7 @@ async fn files_from_before_the_data_folder_may_start_at_their_end() {
     let mut rig = Rig::new();
     rig.start = Start::End;
     rig.write("app.log", "old\n");
-    rig.start();
+    rig.start().await;
     // The checkpoint is there as soon as the first look is over.
     let checkpoint = rig.folder.path().join("data/checkpoints.json");
     let looked = async {
@@ -176,7 +176,7 @@ async fn files_from_before_the_data_folder_may_start_at_their_end() {
 async fn rotation_by_rename_and_compression() {
     let mut rig = Rig::new();
     rig.write("app.log", "one\n");
-    rig.start();
+    rig.start().await;
     rig.expect(&["one"]).await;
     rig.write("app.log", "two\n");
     fs::rename(rig.path("app.log"), rig.path("app.log.1")).unwrap();
@@ -192,17 +192,17 @@ async fn rotation_by_rename_and_compression() {
 async fn rotation_while_stopped() {
     let mut rig = Rig::new();
     rig.write("app.log", "one\n");
-    rig.start();
+    rig.start().await;
     rig.expect(&["one"]).await;
     rig.stop().await;
     rig.write("app.log", "two\n");
     fs::rename(rig.path("app.log"), rig.path("app.log.1")).unwrap();
     compress(&rig.path("app.log.1"));
     rig.write("app.log", "three\n");
-    rig.start();
+    rig.start().await;
     rig.expect(&["one", "two", "three"]).await;
     rig.stop().await;
-    rig.start();
+    rig.start().await;
     rig.write("app.log", "four\n");
     rig.expect(&["one", "two", "three", "four"]).await;
     rig.stop().await;
@@ -212,7 +212,7 @@ async fn rotation_while_stopped() {
 async fn a_file_that_is_cut_begins_anew() {
     let mut rig = Rig::new();
     rig.write("app.log", "same first line\ntwo\n");
-    rig.start();
+    rig.start().await;
     rig.expect(&["same first line", "two"]).await;
     // As copytruncate does it: a copy, then the file is cut in place; the new first line is the old one.
     fs::copy(rig.path("app.log"), rig.path("app.log.1")).unwrap();
@@ -232,7 +232,7 @@ async fn files_with_the_same_head_are_all_read() {
     for n in 0..30 {
         rig.write(&format!("app{n:02}.log"), banner);
     }
-    rig.start();
+    rig.start().await;
     let line = banner.trim_end();
     rig.expect(&vec![line; 30]).await;
     rig.stop().await;
@@ -241,7 +241,7 @@ async fn files_with_the_same_head_are_all_read() {
 #[tokio::test]
 async fn a_stack_trace_stays_with_its_line() {
     let mut rig = Rig::new();
-    rig.start();
+    rig.start().await;
     rig.write("app.log", "10:00:00.000 ERROR x failed\njava.io.IOException: reset\n\tat a.B.c(B.java:1)\n10:00:01.000 INFO x next\n");
     rig.expect(&[
         "10:00:00.000 ERROR x failed\njava.io.IOException: reset\n\tat a.B.c(B.java:1)",
@@ -256,7 +256,7 @@ async fn long_lines_are_cut_and_holes_are_skipped() {
     let mut rig = Rig::new();
     let long = "x".repeat(3 << 20);
     rig.write("app.log", &format!("one\n{long}\n\0\0\0\0two\n"));
-    rig.start();
+    rig.start().await;
     let cut = "x".repeat(1 << 20);
     rig.expect(&["one", &cut, "two"]).await;
     rig.stop().await;

@@ -80,7 +80,7 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
         metrics,
         host: host_name(),
     };
-    let agent = weir_agent::build(&config.agent, deps)?;
+    let agent = weir_agent::build(&config.agent, deps).await?;
     let globs: Vec<&str> =
         config.agent.sources.iter().flat_map(|s| s.include.iter().map(String::as_str)).collect();
     say("agent", format_args!("follows {}", globs.join(" ")));

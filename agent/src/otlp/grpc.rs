@@ -1,0 +1,156 @@
+//! OTLP over gRPC: the three `Export` calls, with bodies passed on as they came.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use futures::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Code, Request, Response, Status};
+use weir_model::Signal;
+
+use super::{REQUEST_BYTES, Refusal, take};
+use crate::Senders;
+
+/// Listens for OTLP over gRPC.
+pub struct GrpcReceiver {
+    listener: TcpListener,
+    senders: Senders,
+}
+
+impl GrpcReceiver {
+    /// # Errors
+    /// When the address can't be listened on.
+    pub async fn bind(address: SocketAddr, senders: Senders) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await?, senders })
+    }
+
+    /// # Errors
+    /// Never in practice; the system is asked for the address.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the token is cancelled, then finishes what is under way.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), tonic::transport::Error> {
+        Server::builder()
+            .add_service(Logs(self.senders.clone()))
+            .add_service(Traces(self.senders.clone()))
+            .add_service(Metrics(self.senders))
+            .serve_with_incoming_shutdown(TcpIncoming::from(self.listener), shutdown.cancelled_owned())
+            .await
+    }
+}
+
+/// Passes bytes through: a request is checked and stored as it came, an answer is empty.
+#[derive(Debug, Clone, Copy, Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = ();
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = ();
+    type Error = Status;
+
+    fn encode(&mut self, (): (), _: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buf.copy_to_bytes(buf.remaining())))
+    }
+}
+
+struct Export {
+    senders: Senders,
+    signal: Signal,
+}
+
+impl UnaryService<Bytes> for Export {
+    type Response = ();
+    type Future = BoxFuture<'static, Result<Response<()>, Status>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let (senders, signal) = (self.senders.clone(), self.signal);
+        Box::pin(async move {
+            match take(&senders, signal, request.into_inner()).await {
+                Ok(()) => Ok(Response::new(())),
+                Err(Refusal::Bad(message)) => Err(Status::invalid_argument(message)),
+                Err(Refusal::Broken(message)) => Err(Status::internal(message)),
+                // The code that clients send again after.
+                Err(Refusal::Busy { .. }) => {
+                    Err(Status::unavailable("what was sent can't be stored now; send it again"))
+                }
+            }
+        })
+    }
+}
+
+macro_rules! service {
+    ($name:ident, $signal:expr, $path:literal) => {
+        #[derive(Clone)]
+        struct $name(Senders);
+
+        impl NamedService for $name {
+            const NAME: &'static str = $path;
+        }
+
+        impl tower_service::Service<http::Request<Body>> for $name {
+            type Response = http::Response<Body>;
+            type Error = Infallible;
+            type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+            fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+                let export = Export { senders: self.0.clone(), signal: $signal };
+                Box::pin(async move {
+                    if !request.uri().path().ends_with("/Export") {
+                        return Ok(Status::new(Code::Unimplemented, "only Export is served here").into_http());
+                    }
+                    let mut grpc = Grpc::new(Raw)
+                        .accept_compressed(CompressionEncoding::Gzip)
+                        .accept_compressed(CompressionEncoding::Zstd)
+                        .max_decoding_message_size(REQUEST_BYTES);
+                    Ok(grpc.unary(export, request).await)
+                })
+            }
+        }
+    };
+}
+
+service!(Logs, Signal::Logs, "opentelemetry.proto.collector.logs.v1.LogsService");
+service!(Traces, Signal::Spans, "opentelemetry.proto.collector.trace.v1.TraceService");
+service!(Metrics, Signal::Metrics, "opentelemetry.proto.collector.metrics.v1.MetricsService");
