@@ -18,8 +18,18 @@ impl Default for Http {
 }
 
 impl Http {
-    pub async fn request(&self, method: Method, url: &str, content_type: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
-        let request = Request::builder().method(method).uri(url).header("content-type", content_type).body(Full::new(body))?;
+    pub async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header("content-type", content_type)
+            .body(Full::new(body))?;
         let answer = self.0.request(request).await.with_context(|| format!("calling {url}"))?;
         let status = answer.status();
         Ok((status, answer.into_body().collect().await?.to_bytes()))
@@ -29,7 +39,11 @@ impl Http {
     /// Also for any status but 200.
     pub async fn get_json(&self, url: &str) -> anyhow::Result<serde_json::Value> {
         let (status, body) = self.request(Method::GET, url, "application/json", Bytes::new()).await?;
-        anyhow::ensure!(status == StatusCode::OK, "{url} answered {status}: {}", String::from_utf8_lossy(&body));
+        anyhow::ensure!(
+            status == StatusCode::OK,
+            "{url} answered {status}: {}",
+            String::from_utf8_lossy(&body)
+        );
         Ok(serde_json::from_slice(&body)?)
     }
 }

@@ -8,7 +8,10 @@ use serde_json::Value;
 /// Direct dependencies of each package of the workspace, without those for tests.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let output = Command::new(cargo).args(["metadata", "--format-version=1", "--no-deps"]).output().expect("cargo runs");
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--no-deps"])
+        .output()
+        .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -28,7 +31,17 @@ fn layers() {
             assert!(!of(name).contains(*other), "{name} must not depend on {other}");
         }
     };
-    let effects = ["tokio", "axum", "hyper", "tonic", "rand", "weir-disk", "weir-transport", "weir-store", "weir-runtime"];
+    let effects = [
+        "tokio",
+        "axum",
+        "hyper",
+        "tonic",
+        "rand",
+        "weir-disk",
+        "weir-transport",
+        "weir-store",
+        "weir-runtime",
+    ];
     for pure in ["weir-model", "weir-parse", "weir-analysis"] {
         never(pure, &effects);
     }

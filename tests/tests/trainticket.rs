@@ -1,0 +1,279 @@
+//! Real input: what went in is found again, exactly, whatever happens in between.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use flate2::write::GzEncoder;
+use http::{Method, StatusCode};
+use serde_json::Value;
+use weir_tests::http::Http;
+use weir_tests::server::{PATIENCE, Server};
+use weir_tests::trainticket::{TrainTicket, service};
+
+/// Small limits, so that commits, rolls, merges and seals all happen many times.
+fn config(data: &TrainTicket) -> String {
+    format!(
+        "agent:\n  host_metrics: 0s\n  sources:\n{}collector:\n  commit_every: 300ms\n  commit_bytes: 4MiB\nstore:\n  shard_records: 60000\n",
+        data.source()
+    )
+}
+
+fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}
+
+struct Client {
+    http: Http,
+    server: Server,
+}
+
+impl Client {
+    fn start(dir: &Path, config: &str) -> Self {
+        Self { http: Http::default(), server: Server::start(dir, config).unwrap() }
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.http.get_json(&format!("{}{path}", self.server.api)).await.unwrap()
+    }
+
+    /// Total, and counts by a key.
+    async fn groups(&self, signal: &str, q: &str, by: &str) -> (u64, BTreeMap<String, u64>) {
+        let answer = self.get(&format!("/api/v1/{signal}/groups?q={}&by={by}&limit=1000", encode(q))).await;
+        assert_eq!(answer["total"]["exact"], true);
+        let groups = answer["groups"].as_array().unwrap().iter();
+        let groups =
+            groups.map(|g| (g["value"].as_str().unwrap().to_owned(), g["count"].as_u64().unwrap())).collect();
+        (answer["total"]["value"].as_u64().unwrap(), groups)
+    }
+
+    async fn total(&self, signal: &str, q: &str) -> u64 {
+        self.groups(signal, q, "service").await.0
+    }
+
+    /// Sends a request until it is acknowledged. False when the server is gone.
+    async fn export(&self, body: &Bytes) -> bool {
+        let url = format!("{}/v1/traces", self.server.otlp);
+        match self.http.request(Method::POST, &url, "application/x-protobuf", body.clone()).await {
+            Ok((StatusCode::OK, _)) => true,
+            Ok((status, body)) => panic!("refused with {status}: {}", String::from_utf8_lossy(&body)),
+            Err(_) => false,
+        }
+    }
+
+    async fn wait_for_totals(&self, logs: u64, spans: u64) {
+        let begun = Instant::now();
+        loop {
+            let found = (self.total("logs", "").await, self.total("spans", "").await);
+            if found == (logs, spans) {
+                return;
+            }
+            assert!(found.0 <= logs && found.1 <= spans, "more than there is: {found:?}");
+            assert!(begun.elapsed() < PATIENCE, "only {found:?} of {:?}", (logs, spans));
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until the store has seen so many spans again and recognised them.
+    async fn wait_for_duplicates(&self, spans: u64) {
+        let begun = Instant::now();
+        loop {
+            let status = self.get("/api/v1/status").await;
+            let stages = status["stages"].as_array().unwrap();
+            let stage = stages.iter().find(|s| s["name"] == "spans").unwrap();
+            if stage["duplicates"].as_u64().unwrap() >= spans {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{stage}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn count_by<T>(items: &[T], key: impl Fn(&T) -> String) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    items.iter().for_each(|item| *counts.entry(key(item)).or_default() += 1);
+    counts
+}
+
+/// Counts by pod and service, fragments, words, attributes and durations: each as a scan of the raw files gives it.
+async fn check_counts(client: &Client, data: &TrainTicket) {
+    let (entries, spans) = (&data.entries, &data.spans);
+    assert_eq!(client.groups("logs", "", "k8s.pod.name").await.1, count_by(entries, |e| e.pod.clone()));
+    assert_eq!(
+        client.groups("logs", "", "service").await.1,
+        count_by(entries, |e| service(&e.pod).to_owned())
+    );
+    assert_eq!(client.groups("spans", "", "k8s.pod.name").await.1, count_by(spans, |s| s.pod.clone()));
+    assert_eq!(
+        client.groups("spans", "", "service").await.1,
+        count_by(spans, |s| service(&s.pod).to_owned())
+    );
+    let operations = count_by(spans, |s| s.operation.clone());
+    assert_eq!(client.groups("spans", "", "operation").await.1, operations);
+    let fragments = entries.iter().filter(|e| !e.has_newline).count() as u64;
+    assert_eq!((client.total("logs", "weir.truncated = true").await, fragments), (fragments, 1_408));
+
+    let tokens: Vec<HashSet<String>> = entries
+        .iter()
+        .map(|e| {
+            e.text
+                .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .filter(|w| !w.is_empty())
+                .map(str::to_lowercase)
+                .collect()
+        })
+        .collect();
+    for word in ["ticket", "order", "success", "orderid", "error", "typeindex"] {
+        let expect = tokens.iter().filter(|words| words.contains(word)).count() as u64;
+        assert_eq!(client.total("logs", word).await, expect, "{word}");
+    }
+    let both =
+        tokens.iter().filter(|words| words.contains("order") && words.contains("success")).count() as u64;
+    assert_eq!(client.total("logs", "order success").await, both);
+    let prefixed = tokens.iter().filter(|words| words.iter().any(|w| w.starts_with("tick"))).count() as u64;
+    assert_eq!(client.total("logs", "tick*").await, prefixed);
+
+    for (logger, count) in count_by(entries, |e| e.logger.clone()).into_iter().take(10) {
+        assert_eq!(client.total("logs", &format!("logger = \"{logger}\"")).await, count, "{logger}");
+    }
+    let pod = &entries[0].pod;
+    let expect = entries.iter().filter(|e| e.pod == *pod).count() as u64;
+    assert_eq!(client.total("logs", &format!("resource.k8s.pod.name = {pod}")).await, expect);
+
+    for millis in [0, 5, 60, 1_000] {
+        let long: Vec<_> = spans.iter().filter(|s| s.end - s.start >= millis * 1_000_000).collect();
+        let q = format!("duration >= {millis}ms");
+        assert_eq!(client.total("spans", &q).await, long.len() as u64, "{q}");
+        let traces: HashSet<_> = long.iter().map(|s| &s.trace).collect();
+        let answer = client.get(&format!("/api/v1/traces?q={}&limit=1", encode(&q))).await;
+        assert_eq!(answer["total"]["value"], traces.len() as u64, "traces {q}");
+    }
+    let mut durations: HashMap<&str, (u64, u64)> = HashMap::new();
+    for span in spans {
+        let entry = durations.entry(&span.trace).or_insert((u64::MAX, 0));
+        // Root start to last end.
+        entry.0 = if span.parent.is_none() { span.start } else { entry.0 };
+        entry.1 = entry.1.max(span.end);
+    }
+    let expect = durations.values().filter(|(start, end)| end - start >= 2_000_000_000).count();
+    let answer = client.get(&format!("/api/v1/traces?q={}&limit=1", encode("trace.duration >= 2s"))).await;
+    assert_eq!(answer["total"]["value"], expect as u64);
+}
+
+/// Every tree is the CSV's, and every log line stands on its span.
+async fn check_traces(client: &Client, data: &TrainTicket, every: usize) {
+    let mut by_trace: BTreeMap<&str, BTreeMap<&str, Option<&str>>> = BTreeMap::new();
+    for span in &data.spans {
+        by_trace.entry(&span.trace).or_default().insert(&span.span, span.parent.as_deref());
+    }
+    assert_eq!(by_trace.len(), 3_152);
+    let mut lines: HashMap<&str, BTreeMap<&str, u64>> = HashMap::new();
+    for entry in &data.entries {
+        *lines.entry(&entry.trace).or_default().entry(&entry.span).or_default() += 1;
+    }
+    for (trace, spans) in by_trace.iter().step_by(every) {
+        let answer = client.get(&format!("/api/v1/traces/{trace}")).await;
+        let ids: Vec<&str> =
+            answer["spans"]["id"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+        let parents = answer["spans"]["parent"].as_array().unwrap().iter().map(|p| p.as_i64().unwrap());
+        let found: BTreeMap<&str, Option<&str>> = ids
+            .iter()
+            .zip(parents)
+            .map(|(id, parent)| (*id, usize::try_from(parent).ok().map(|p| ids[p])))
+            .collect();
+        assert_eq!((ids.len(), &found), (spans.len(), spans), "the tree of {trace}");
+        let expect = lines.get(trace).cloned().unwrap_or_default();
+        let answer = client.get(&format!("/api/v1/traces/{trace}/logs?limit=1000")).await;
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for log in answer["logs"].as_array().unwrap() {
+            let row = log["span"].as_i64().unwrap();
+            assert_eq!(
+                log["spanId"],
+                ids[usize::try_from(row).unwrap()],
+                "a line of {trace} stands on its span"
+            );
+            *counts.entry(ids[row as usize]).or_default() += 1;
+        }
+        assert_eq!(counts, expect, "lines of {trace}");
+    }
+}
+
+async fn export_all(client: &Client, requests: &[Bytes]) {
+    for request in requests {
+        assert!(client.export(request).await, "the server takes it");
+    }
+}
+
+#[tokio::test]
+async fn everything_is_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(data) = TrainTicket::load(folder.path()) else { return };
+    let (logs, spans) = (data.entries.len() as u64, data.spans.len() as u64);
+    assert_eq!((logs, spans), (118_415, 225_250));
+    let config = config(&data);
+    let client = Client::start(folder.path(), &config);
+    export_all(&client, &data.requests(2_000, 1)).await;
+    client.wait_for_totals(logs, spans).await;
+    check_counts(&client, &data).await;
+    check_traces(&client, &data, 1).await;
+    client.server.stop().unwrap();
+
+    // Files renamed and compressed, spans grouped in another way, over a restart and rolls: all of it is recognised.
+    for (n, entry) in fs::read_dir(&data.logs_dir).unwrap().enumerate() {
+        let path = entry.unwrap().path();
+        let rotated = path.with_extension("log.1");
+        fs::rename(&path, &rotated).unwrap();
+        if n % 2 == 0 {
+            let mut gzip = GzEncoder::new(
+                fs::File::create(path.with_extension("log.1.gz")).unwrap(),
+                flate2::Compression::fast(),
+            );
+            gzip.write_all(&fs::read(&rotated).unwrap()).unwrap();
+            gzip.finish().unwrap();
+            fs::remove_file(rotated).unwrap();
+        }
+    }
+    let client = Client::start(folder.path(), &config);
+    export_all(&client, &data.requests(777, 5)).await;
+    client.wait_for_duplicates(spans).await;
+    client.wait_for_totals(logs, spans).await;
+    check_counts(&client, &data).await;
+    check_traces(&client, &data, 50).await;
+    client.server.stop().unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_doubled_by_kill_9() {
+    /// How often it is killed at least.
+    const KILLS: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let Some(data) = TrainTicket::load(folder.path()) else { return };
+    let (logs, spans) = (data.entries.len() as u64, data.spans.len() as u64);
+    let config = config(&data);
+    let requests = data.requests(500, 3);
+    let (mut sent, mut kills) = (0, 0);
+    let part = requests.len().div_ceil(KILLS);
+    while sent < requests.len() || kills < KILLS {
+        let client = Client::start(folder.path(), &config);
+        let until = (sent + part).min(requests.len());
+        while sent < until {
+            assert!(client.export(&requests[sent]).await);
+            sent += 1;
+        }
+        // Paced by progress: each time after so much more has been acknowledged, in the middle of what that sets off.
+        tokio::time::sleep(Duration::from_millis(37 * (kills as u64 % 9))).await;
+        client.server.kill();
+        kills += 1;
+    }
+    let client = Client::start(folder.path(), &config);
+    client.wait_for_totals(logs, spans).await;
+    check_counts(&client, &data).await;
+    check_traces(&client, &data, 20).await;
+    client.server.stop().unwrap();
+}
