@@ -48,7 +48,7 @@ impl Server {
             .env("WEIR_LOG", "warn")
             .env("WEIR_AGENT__OTLP_HTTP", "127.0.0.1:0")
             .env("WEIR_AGENT__OTLP_GRPC", "127.0.0.1:0")
-            .env("WEIR_UI__LISTEN", "127.0.0.1:0")
+            .env("WEIR_QUERY__LISTEN", "127.0.0.1:0")
             .stdout(Stdio::piped())
             .spawn()
             .context("starting weir")?;

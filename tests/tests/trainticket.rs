@@ -79,14 +79,14 @@ impl Client {
         }
     }
 
-    /// Waits until the store has seen so many spans again and recognised them.
-    async fn wait_for_duplicates(&self, spans: u64) {
+    /// Waits until so many spans have passed the collector since it was started.
+    async fn wait_for_received(&self, spans: u64) {
         let begun = Instant::now();
         loop {
             let status = self.get("/api/v1/status").await;
             let stages = status["stages"].as_array().unwrap();
-            let stage = stages.iter().find(|s| s["name"] == "spans").unwrap();
-            if stage["duplicates"].as_u64().unwrap() >= spans {
+            let stage = stages.iter().find(|s| s["name"] == "collector spans").unwrap();
+            if stage["records"].as_u64().unwrap() >= spans {
                 return;
             }
             assert!(begun.elapsed() < PATIENCE, "{stage}");
@@ -241,7 +241,7 @@ async fn everything_is_found_again() {
     }
     let client = Client::start(folder.path(), &config);
     export_all(&client, &data.requests(777, 5)).await;
-    client.wait_for_duplicates(spans).await;
+    client.wait_for_received(spans).await;
     client.wait_for_totals(logs, spans).await;
     check_counts(&client, &data).await;
     check_traces(&client, &data, 50).await;
