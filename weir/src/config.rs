@@ -13,6 +13,7 @@ pub(crate) struct Config {
     pub(crate) agent: weir_agent::Config,
     pub(crate) collector: Collector,
     pub(crate) store: Store,
+    pub(crate) query: weir_query_ui::Config,
 }
 
 /// When the collector commits.
@@ -62,6 +63,7 @@ impl Default for Store {
 impl Validate for Config {
     fn validate(&self, problems: &mut Vec<String>) {
         self.agent.validate(problems);
+        self.query.validate(problems);
         if self.store.shard_records == 0 {
             problems.push("store.shard_records: must be at least 1".into());
         }

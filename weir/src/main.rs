@@ -1,6 +1,7 @@
 //! The `weir` binary: one subcommand per role, and tools.
 
 mod config;
+mod status;
 mod up;
 
 use std::path::PathBuf;

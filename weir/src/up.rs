@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
@@ -19,6 +19,7 @@ use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
 use weir_transport::{Receiver, Sender};
 
 use crate::config::Config;
+use crate::status::Status;
 
 /// How long the parts may take to end once they were told to.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -74,7 +75,11 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
         config.agent.sources = vec![demo_source(&demo_dir)];
     }
     let deps = weir_agent::Deps {
-        senders: Senders { logs: logs.sender, spans: spans.sender, metrics: points.sender },
+        senders: Senders {
+            logs: logs.sender.clone(),
+            spans: spans.sender.clone(),
+            metrics: points.sender.clone(),
+        },
         disk,
         data_dir: data_dir.join("agent"),
         metrics,
@@ -85,17 +90,33 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
         config.agent.sources.iter().flat_map(|s| s.include.iter().map(String::as_str)).collect();
     say("agent", format_args!("follows {}", globs.join(" ")));
 
+    say("otlp", format_args!("http://{} and grpc://{}", agent.otlp_http()?, agent.otlp_grpc()?));
+
+    let status = Status {
+        started_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64),
+        agent: Box::new(agent.stats()),
+        collector: collector.stats(),
+        logs: vec![(Signal::Logs, logs.log), (Signal::Spans, spans.log), (Signal::Metrics, points.log)],
+        log_bytes: config.collector.log_bytes.0,
+    };
+    let ui_deps = weir_query_ui::Deps::new(Arc::new(store.clone()), Arc::new(store), Arc::new(status));
+    let ui = weir_query_ui::build(config.query.clone(), ui_deps).await?;
+    let url = format!("http://{}", ui.address());
+
     // The collector ends after the agent, so that what the agent still sends is taken.
     let (agent_stop, collector_stop) = (CancellationToken::new(), CancellationToken::new());
     let mut parts = JoinSet::new();
     parts.spawn(agent.run(agent_stop.clone()));
     parts.spawn(collector.run(collector_stop.clone()));
+    let ui_stop = shutdown.clone();
+    let ui = tokio::spawn(async move { ui.run(ui_stop).await });
 
     let shop = match args.demo {
         true => Some(start_shop(&demo_dir, &config)?),
         false => None,
     };
-    say("ready", format_args!("Ctrl-C ends it"));
+    say("ui", format_args!("{url}"));
+    say("ready", format_args!("open {url} in a browser; Ctrl-C ends it"));
 
     let mut result = Ok(());
     tokio::select! {
@@ -105,6 +126,8 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
     if let Some(shop) = shop {
         shop.stop().await;
     }
+    // Also where a part has failed.
+    shutdown.cancel();
     agent_stop.cancel();
     let drained = tokio::time::timeout(DRAIN, async {
         // Whichever ends first is the agent, unless one has failed.
@@ -113,6 +136,7 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
         let second = parts.join_next().await;
         [first, second]
     });
+    let _ = tokio::time::timeout(DRAIN, ui).await;
     match drained.await {
         Ok(ends) => {
             for end in ends.into_iter().flatten() {

@@ -1,0 +1,99 @@
+//! How the process is doing.
+
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use weir_store::TimeRange;
+
+use super::Shared;
+use super::hosts::host_rows;
+use crate::app::App;
+use crate::error::{ApiError, ErrorBody};
+
+/// How old counted figures may be: the page asks every few seconds, from every open window.
+const OVERVIEW_AGE: Duration = Duration::from_secs(2);
+
+/// Figures that take a query.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Overview {
+    at: Instant,
+    newest: Option<u64>,
+    services: usize,
+    hosts: usize,
+}
+
+/// How the process is doing.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Status {
+    version: String,
+    started_at: String,
+    /// Newest event time of all records; `null` where there are none.
+    newest_ns: Option<String>,
+    /// By how much what can be searched lags behind what was received; `null` where that is not known.
+    behind_ms: Option<u64>,
+    /// In the order in which data passes them.
+    stages: Vec<Stage>,
+    services: usize,
+    hosts: usize,
+}
+
+/// How one stage is doing.
+#[derive(Debug, Serialize, ToSchema)]
+struct Stage {
+    name: String,
+    /// `ok`, `slow`, `failing` or `stopped`.
+    state: String,
+    records: u64,
+    bytes: u64,
+    /// Records that were lost or refused.
+    lost: u64,
+    detail: String,
+}
+
+#[utoipa::path(get, path = "/api/v1/status", responses(
+    (status = 200, body = Status), (status = "default", body = ErrorBody)))]
+pub(crate) async fn status(State(app): Shared) -> Result<Json<Status>, ApiError> {
+    let overview = overview(&app).await?;
+    let report = app.deps.status.report();
+    Ok(Json(Status {
+        version: report.version,
+        started_at: report.started_at.to_string(),
+        newest_ns: overview.newest.map(|ns| ns.to_string()),
+        behind_ms: report.behind_ms,
+        stages: report
+            .stages
+            .into_iter()
+            .map(|stage| Stage {
+                name: stage.name,
+                state: stage.state,
+                records: stage.records,
+                bytes: stage.bytes,
+                lost: stage.lost,
+                detail: stage.detail,
+            })
+            .collect(),
+        services: overview.services,
+        hosts: overview.hosts,
+    }))
+}
+
+async fn overview(app: &App) -> Result<Overview, ApiError> {
+    let recent = *app.overview.lock();
+    if let Some(recent) = recent.filter(|recent| recent.at.elapsed() < OVERVIEW_AGE) {
+        return Ok(recent);
+    }
+    let snapshot = app.deps.reader.snapshot().await?;
+    let services = snapshot.services(TimeRange::ALL).await?;
+    let overview = Overview {
+        at: Instant::now(),
+        newest: services.iter().map(|row| row.last_seen).max(),
+        services: services.len(),
+        hosts: host_rows(app, snapshot.as_ref()).await?.len(),
+    };
+    *app.overview.lock() = Some(overview);
+    Ok(overview)
+}

@@ -1,0 +1,108 @@
+//! The router, and what its handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_http::compression::CompressionLayer;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::status::Overview;
+use crate::colors::Colors;
+use crate::config::Config;
+use crate::deps::Deps;
+use crate::guard::Hosts;
+use crate::{api, assets, guard};
+
+/// What handlers share.
+pub(crate) struct App {
+    pub(crate) deps: Deps,
+    pub(crate) colors: Colors,
+    pub(crate) hosts: Hosts,
+    pub(crate) turns: Semaphore,
+    pub(crate) tails: Arc<Semaphore>,
+    pub(crate) query_timeout: Duration,
+    /// Ends the live tails.
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) overview: Mutex<Option<Overview>>,
+}
+
+impl App {
+    pub(crate) fn now(&self) -> u64 {
+        (self.deps.now)()
+    }
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "Weir query API",
+    description = "Times are nanoseconds since the Unix epoch as decimal strings; durations are numbers of nanoseconds; ids are lower-case hex.",
+))]
+struct Description;
+
+/// Queries, each documented by being routed.
+fn queries() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(api::status::status))
+        .routes(routes!(api::services::services))
+        .routes(routes!(api::services::operations))
+        .routes(routes!(api::traces::traces))
+        .routes(routes!(api::scatter::scatter))
+        .routes(routes!(api::trace::trace))
+        .routes(routes!(api::trace::span))
+        .routes(routes!(api::trace::trace_logs))
+        .routes(routes!(api::logs::logs))
+        .routes(routes!(api::logs::log))
+        .routes(routes!(api::histogram::histogram))
+        .routes(routes!(api::groups::log_groups))
+        .routes(routes!(api::groups::span_groups))
+        .routes(routes!(api::fields::keys))
+        .routes(routes!(api::fields::values))
+        .routes(routes!(api::hosts::hosts))
+        .routes(routes!(api::hosts::metrics))
+}
+
+/// A live tail lasts, so it has a limit of its own.
+fn tails() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(api::tail::tail))
+}
+
+/// The description that `/api/openapi.json` serves.
+pub fn openapi() -> OpenApi {
+    let (_, mut description) = queries().split_for_parts();
+    description.merge(tails().split_for_parts().1);
+    description
+}
+
+/// The whole service. Cancelling `shutdown` ends live tails.
+pub fn app(config: &Config, deps: Deps, shutdown: CancellationToken) -> Router {
+    let app = Arc::new(App {
+        colors: Colors::new(deps.state.clone()),
+        deps,
+        hosts: Hosts::new(config),
+        turns: Semaphore::new(config.queries),
+        tails: Arc::new(Semaphore::new(config.tails)),
+        query_timeout: config.query_timeout.0,
+        shutdown,
+        overview: Mutex::default(),
+    });
+    let (queries, _) = queries().split_for_parts();
+    let (tails, _) = tails().split_for_parts();
+    let description = openapi();
+    queries
+        .layer(middleware::from_fn_with_state(app.clone(), guard::limits))
+        .merge(tails)
+        .route("/api/openapi.json", get(move || async move { Json(description) }))
+        .fallback(assets::serve)
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn_with_state(app.clone(), guard::hosts))
+        .layer(middleware::from_fn(guard::headers))
+        .with_state(app)
+}

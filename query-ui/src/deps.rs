@@ -1,0 +1,56 @@
+//! What the role is given.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use weir_store::{Reader, State};
+
+/// Everything that comes from outside.
+#[derive(Clone)]
+pub struct Deps {
+    pub reader: Arc<dyn Reader>,
+    pub state: Arc<dyn State>,
+    pub status: Arc<dyn StatusSource>,
+    /// Nanoseconds since the Unix epoch.
+    pub now: fn() -> u64,
+}
+
+impl Deps {
+    /// With the system's clock.
+    pub fn new(reader: Arc<dyn Reader>, state: Arc<dyn State>, status: Arc<dyn StatusSource>) -> Self {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        Self { reader, state, status, now }
+    }
+}
+
+/// Knows how the process is doing. Implemented by whoever wires the roles.
+pub trait StatusSource: Send + Sync {
+    fn report(&self) -> StatusReport;
+}
+
+/// How the process is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusReport {
+    pub version: String,
+    /// Nanoseconds since the Unix epoch.
+    pub started_at: u64,
+    /// By how many milliseconds what can be searched lags behind what was received; `None` where that is not known.
+    pub behind_ms: Option<u64>,
+    /// In the order in which data passes them.
+    pub stages: Vec<StageStatus>,
+}
+
+/// How one stage is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StageStatus {
+    /// Such as `agent`, `log`, `collector`.
+    pub name: String,
+    /// `ok`, `slow`, `failing` or `stopped`.
+    pub state: String,
+    pub records: u64,
+    pub bytes: u64,
+    /// Records that were lost or refused.
+    pub lost: u64,
+    /// For a person; may be empty.
+    pub detail: String,
+}

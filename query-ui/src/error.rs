@@ -1,0 +1,104 @@
+//! Errors as the API tells them.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+use weir_model::filter::ParseError;
+use weir_store::{StoreError, StoreErrorKind};
+
+/// Seconds after which a client may ask again when the server is busy.
+const RETRY_SECONDS: &str = "1";
+
+/// The body of every answer with status 4xx or 5xx.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    error: ErrorInfo,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorInfo {
+    /// A word for programs.
+    code: &'static str,
+    /// A sentence for a person: what is wrong and what to do.
+    message: String,
+    /// Byte offsets of the offending part of `q`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<usize>,
+    /// What was probably meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suggestion: Option<String>,
+}
+
+/// A request that is not answered with what it asked for.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    info: ErrorInfo,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            info: ErrorInfo { code, message: message.into(), start: None, end: None, suggestion: None },
+        }
+    }
+
+    /// The caller's mistake.
+    pub(crate) fn bad(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", message)
+    }
+
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(crate) fn busy(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
+    }
+
+    pub(crate) fn broken(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", message)
+    }
+}
+
+impl From<ParseError> for ApiError {
+    fn from(error: ParseError) -> Self {
+        let mut bad = Self::bad("filter", error.message);
+        (bad.info.start, bad.info.end) = (Some(error.start), Some(error.end));
+        bad.info.suggestion = error.suggestion;
+        bad
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error.kind {
+            StoreErrorKind::Query => Self::bad("query", error.message),
+            StoreErrorKind::Retry => Self::busy(error.message),
+            StoreErrorKind::Broken => {
+                tracing::error!(error = error.message, "a query met damaged data");
+                Self::broken(error.message)
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(ErrorBody { error: self.info })).into_response();
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+        }
+        response
+    }
+}

@@ -1,0 +1,77 @@
+//! How the parts of this process are doing, for the status page.
+
+use std::sync::Arc;
+
+use weir_agent::AgentStats;
+use weir_collector::Stats;
+use weir_model::Signal;
+use weir_query_ui::{StageStatus, StatusReport, StatusSource};
+use weir_transport::disk_log::DiskLog;
+
+/// Share of a log's largest size beyond which its reader counts as slow.
+const LOG_IS_BEHIND: f64 = 0.5;
+
+/// Reads the counters of all parts when asked.
+pub(crate) struct Status {
+    pub(crate) started_at: u64,
+    pub(crate) agent: Box<dyn Fn() -> AgentStats + Send + Sync>,
+    pub(crate) collector: Stats,
+    pub(crate) logs: Vec<(Signal, Arc<DiskLog>)>,
+    pub(crate) log_bytes: u64,
+}
+
+impl StatusSource for Status {
+    fn report(&self) -> StatusReport {
+        let mut stages = vec![self.agent()];
+        stages.extend(self.logs.iter().map(|(signal, log)| self.log(*signal, log)));
+        stages.extend(Signal::ALL.map(|signal| self.collector(signal)));
+        StatusReport {
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at: self.started_at,
+            behind_ms: None,
+            stages,
+        }
+    }
+}
+
+impl Status {
+    fn agent(&self) -> StageStatus {
+        let stats = (self.agent)();
+        StageStatus {
+            name: "agent".into(),
+            state: "ok".into(),
+            records: stats.records,
+            bytes: stats.unacknowledged_bytes,
+            lost: stats.dropped,
+            detail: format!("follows {} files", stats.files),
+        }
+    }
+
+    fn log(&self, signal: Signal, log: &DiskLog) -> StageStatus {
+        let stats = log.stats();
+        let behind = stats.bytes as f64 > self.log_bytes as f64 * LOG_IS_BEHIND;
+        StageStatus {
+            name: format!("log {signal}"),
+            state: if behind { "slow" } else { "ok" }.into(),
+            records: stats.next,
+            bytes: stats.bytes,
+            lost: stats.corrupt_positions,
+            detail: format!("{} segments, {} failed writes", stats.segments, stats.failures),
+        }
+    }
+
+    fn collector(&self, signal: Signal) -> StageStatus {
+        let counts = self.collector.counts(signal);
+        StageStatus {
+            name: format!("collector {signal}"),
+            state: "ok".into(),
+            records: counts.stored + counts.duplicate + counts.refused,
+            bytes: 0,
+            lost: counts.refused + counts.lost_batches,
+            detail: format!(
+                "{} stored, {} came again, {} refused",
+                counts.stored, counts.duplicate, counts.refused
+            ),
+        }
+    }
+}
