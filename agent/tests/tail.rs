@@ -137,6 +137,29 @@ async fn lines_come_as_they_are_written() {
 }
 
 #[tokio::test]
+async fn files_that_take_turns_keep_their_own_resource() {
+    let mut rig = Rig::new();
+    // Longer than a turn, and both turns together shorter than a batch: the files alternate within it.
+    let lines: Vec<String> = ["app-a.log", "app-b.log"]
+        .iter()
+        .flat_map(|name| (0..1_500).map(move |n| format!("{name} {n} {}", "x".repeat(400))))
+        .collect();
+    for line in &lines {
+        rig.write(&line[..9], &format!("{line}\n"));
+    }
+    rig.start().await;
+    rig.expect(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    rig.stop().await;
+    for batch in rig.log.batches() {
+        for log in log_refs(&batch.body) {
+            let path = log.resource.attrs().get("log.file.path").unwrap().as_str().unwrap();
+            let body = log.log.body.as_str().unwrap();
+            assert!(path.ends_with(&body[..9]), "{body} in {path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_restart_goes_on_where_it_was() {
     let mut rig = Rig::new();
     rig.write("app.log", "one\nhal");

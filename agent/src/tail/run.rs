@@ -96,6 +96,7 @@ impl Tail {
                 leaving: HashSet::new(),
                 body: BodyWriter::with_capacity(2 * BATCH_BYTES),
                 in_body: Vec::new(),
+                writing: None,
                 body_since: Instant::now(),
                 queue: Some(queue),
                 delivered,
@@ -122,6 +123,8 @@ pub(crate) struct Tailer {
     body: BodyWriter,
     /// Files with records in the body.
     in_body: Vec<u64>,
+    /// The file whose resource is the last in the body.
+    writing: Option<u64>,
     body_since: Instant,
     queue: Option<mpsc::Sender<Sealed>>,
     delivered: blocking::Receiver<Delivered>,
@@ -259,7 +262,7 @@ impl Tailer {
 
     /// Makes the file's resource the one that records are written under.
     fn open_resource(&mut self, id: u64, file: &Followed) {
-        if self.in_body.last() == Some(&id) {
+        if self.writing.replace(id) == Some(id) {
             return;
         }
         if self.in_body.is_empty() {
@@ -314,6 +317,7 @@ impl Tailer {
         }
         let mut origins = Vec::new();
         let mut files = Vec::new();
+        self.writing = None;
         for id in std::mem::take(&mut self.in_body) {
             let Some(file) = self.files.get_mut(&id) else { continue };
             let range = file.take_range();
