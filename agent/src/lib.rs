@@ -4,7 +4,7 @@
 
 mod checkpoint;
 pub mod config;
-pub mod otlp;
+mod relay;
 mod stats;
 mod tail;
 
@@ -16,30 +16,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use weir_disk::Disk;
-use weir_model::Signal;
+use weir_otlp::{GrpcReceiver, HttpReceiver, Intake};
 use weir_runtime::Metrics;
-use weir_transport::Sender;
+use weir_transport::Senders;
 
 pub use config::{Config, SourceConfig, Start};
-pub use stats::AgentStats;
-
-/// Where batches go.
-#[derive(Clone)]
-pub struct Senders {
-    pub logs: Arc<dyn Sender>,
-    pub spans: Arc<dyn Sender>,
-    pub metrics: Arc<dyn Sender>,
-}
-
-impl Senders {
-    fn of(&self, signal: Signal) -> &dyn Sender {
-        match signal {
-            Signal::Logs => self.logs.as_ref(),
-            Signal::Spans => self.spans.as_ref(),
-            Signal::Metrics => self.metrics.as_ref(),
-        }
-    }
-}
+pub use relay::{Cursor, Relay};
+pub use stats::{AgentStats, RelayStats};
 
 /// What the agent needs from its surroundings.
 pub struct Deps {
@@ -55,8 +38,8 @@ pub struct Deps {
 /// An agent that is ready to run.
 pub struct Agent {
     tail: tail::Tail,
-    http: otlp::HttpReceiver,
-    grpc: otlp::GrpcReceiver,
+    http: HttpReceiver,
+    grpc: GrpcReceiver,
     senders: Senders,
     stats: Arc<stats::TailStats>,
 }
@@ -70,10 +53,10 @@ pub async fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
     let tail = tail::Tail::new(config, deps.disk, deps.data_dir, deps.host, stats.clone())?;
     let taken =
         |address| format!("can't listen for OTLP on {address}; is another agent or collector running there?");
-    let http = otlp::HttpReceiver::bind(config.otlp_http, deps.senders.clone())
+    let http = HttpReceiver::bind(config.otlp_http, Intake::plain(deps.senders.clone()))
         .await
         .with_context(|| taken(config.otlp_http))?;
-    let grpc = otlp::GrpcReceiver::bind(config.otlp_grpc, deps.senders.clone())
+    let grpc = GrpcReceiver::bind(config.otlp_grpc, Intake::plain(deps.senders.clone()))
         .await
         .with_context(|| taken(config.otlp_grpc))?;
     Ok(Agent { tail, http, grpc, senders: deps.senders, stats })

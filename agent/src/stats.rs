@@ -46,6 +46,29 @@ impl TailStats {
     }
 }
 
+/// Counters of what was sent to the next hop, over all signals.
+#[derive(Debug, Clone, Default)]
+pub struct RelayStats {
+    pub(crate) sent: Counter,
+    pub(crate) sent_bytes: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) retries: Counter,
+    pub(crate) lost: Counter,
+}
+
+impl RelayStats {
+    pub fn register(metrics: &Metrics) -> Self {
+        let counter = |name, help| metrics.register(name, help, Counter::default());
+        Self {
+            sent: counter("weir_agent_sent_batches", "Batches that the collector has taken"),
+            sent_bytes: counter("weir_agent_sent_bytes", "Bytes of these batches"),
+            refused: counter("weir_agent_refused_batches", "Batches that the collector refused for good"),
+            retries: counter("weir_agent_send_retries", "Attempts that failed and were made again"),
+            lost: counter("weir_agent_lost_batches", "Batches that the spool could not give back"),
+        }
+    }
+}
+
 /// What the agent has done, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AgentStats {

@@ -10,13 +10,13 @@ use std::time::Duration;
 use flate2::write::GzEncoder;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use weir_agent::{Config, Deps, Senders, SourceConfig, Start};
+use weir_agent::{Config, Deps, SourceConfig, Start};
 use weir_disk::RealDisk;
 use weir_model::otlp::log_refs;
 use weir_model::{Incarnation, Signal, identity};
 use weir_runtime::Metrics;
 use weir_transport::memory::MemoryLog;
-use weir_transport::{Event, Lane, Position, Receiver};
+use weir_transport::{Event, Lane, Position, Receiver, Senders};
 
 /// Generous: only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,7 +1,7 @@
 //! Each service's colour: one of twelve, assigned when the service is first seen, then never changed.
 //!
-//! A stable hash of the name says at which slot to begin. From there on, the first slot that no caller or callee of the service has is
-//! taken, else the one that fewest services have. What is assigned is kept in [`State`], so it survives restarts.
+//! A stable hash of the name says at which slot to begin. From there on, the first of the slots that fewest services have is taken, and one
+//! that no caller or callee has goes before all others. What is assigned is kept in [`State`], so it survives restarts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -104,11 +104,10 @@ fn choose(name: &str, assigned: &BTreeMap<String, u8>, calls: &Calls) -> u8 {
     let mut used = [0_usize; SLOTS as usize];
     assigned.values().for_each(|color| used[*color as usize] += 1);
     let first = slot(name);
-    let mut probe = (0..SLOTS).map(|step| (first + step) % SLOTS);
-    probe
-        .clone()
-        .find(|color| !beside[*color as usize])
-        .unwrap_or_else(|| probe.by_ref().min_by_key(|color| used[*color as usize]).expect("there are slots"))
+    (0..SLOTS)
+        .map(|step| (first + step) % SLOTS)
+        .min_by_key(|color| (beside[*color as usize], used[*color as usize]))
+        .expect("there are slots")
 }
 
 /// FNV-1a, 32 bit: the same in every version and on every machine.
@@ -144,6 +143,17 @@ mod tests {
         for (caller, callee) in &calls {
             assert_ne!(assigned[caller], assigned[callee], "{caller} calls {callee}");
         }
+    }
+
+    #[test]
+    fn a_dozen_services_have_a_dozen_colours() {
+        let mut assigned = BTreeMap::new();
+        for n in 0..SLOTS {
+            let name = format!("service-{n}");
+            let color = choose(&name, &assigned, &Calls::new());
+            assigned.insert(name, color);
+        }
+        assert_eq!(assigned.values().collect::<BTreeSet<_>>().len(), SLOTS as usize);
     }
 
     #[test]

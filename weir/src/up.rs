@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use weir_agent::{Senders, SourceConfig};
+use weir_agent::SourceConfig;
 use weir_collector::Policy;
 use weir_demo::{Settings as ShopSettings, Shop, ShopConfig};
 use weir_disk::{Disk, RealDisk};
@@ -16,7 +16,7 @@ use weir_model::Signal;
 use weir_runtime::Metrics;
 use weir_store_tantivy::{Settings, TantivyStore};
 use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
-use weir_transport::{Receiver, Sender};
+use weir_transport::{Receiver, Sender, Senders};
 
 use crate::config::Config;
 use crate::status::Status;

@@ -10,5 +10,5 @@ mod seam;
 
 pub use seam::{
     Batch, Cause, Epoch, Event, Fenced, Lane, Origin, Position, ReceiveError, Receiver, SendError,
-    SendErrorKind, Sender,
+    SendErrorKind, Sender, Senders,
 };

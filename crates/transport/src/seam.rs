@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -103,6 +104,24 @@ pub struct SendError {
 #[async_trait]
 pub trait Sender: Send + Sync {
     async fn send(&self, batch: Batch) -> Result<Position, SendError>;
+}
+
+/// One sender for each signal.
+#[derive(Clone)]
+pub struct Senders {
+    pub logs: Arc<dyn Sender>,
+    pub spans: Arc<dyn Sender>,
+    pub metrics: Arc<dyn Sender>,
+}
+
+impl Senders {
+    pub fn of(&self, signal: Signal) -> &dyn Sender {
+        match signal {
+            Signal::Logs => self.logs.as_ref(),
+            Signal::Spans => self.spans.as_ref(),
+            Signal::Metrics => self.metrics.as_ref(),
+        }
+    }
 }
 
 /// Why a range of positions can't be delivered.

@@ -65,6 +65,11 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
+    /// What was not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     #[inline]
     fn varint(&mut self) -> Result<u64, DecodeError> {
         if let Some((&first, rest)) = self.rest.split_first()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::DiskLog;
 use super::segment::{self, Found, Segment};
@@ -20,12 +21,17 @@ struct Cursor {
     segment: Option<(Segment, u64)>,
 }
 
+/// What was read, and where reading goes on.
+type Read = (Option<Event>, Cursor);
+
 /// Reads a [`DiskLog`], whose one lane is always this receiver's.
 #[derive(Debug)]
 pub struct DiskLogReceiver {
     log: Arc<DiskLog>,
     durable: watch::Receiver<Position>,
     cursor: Option<Cursor>,
+    /// A read under way. A caller that stops waiting for `next` finds it again with the next call.
+    reading: Option<JoinHandle<io::Result<Read>>>,
     assigned: bool,
     paused: bool,
 }
@@ -36,18 +42,21 @@ const EPOCH: Epoch = Epoch(1);
 impl DiskLogReceiver {
     pub fn new(log: Arc<DiskLog>) -> Self {
         let durable = log.durable.subscribe();
-        Self { log, durable, cursor: None, assigned: false, paused: false }
+        Self { log, durable, cursor: None, reading: None, assigned: false, paused: false }
     }
 
     /// Reads what is durable behind the cursor; `None` where there is nothing yet.
     async fn read(&mut self, mut cursor: Cursor, end: Position) -> Result<Option<Event>, ReceiveError> {
-        let log = self.log.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let event = log.read(&mut cursor, end);
-            event.map(|event| (event, cursor))
+        let reading = self.reading.get_or_insert_with(|| {
+            let log = self.log.clone();
+            tokio::task::spawn_blocking(move || {
+                let event = log.read(&mut cursor, end)?;
+                Ok((event, cursor))
+            })
         });
+        let read = reading.await;
+        self.reading = None;
         let (event, cursor) = read
-            .await
             .map_err(|error| ReceiveError::Fatal(format!("reading the log failed: {error}")))?
             .map_err(|error| {
                 ReceiveError::Retry(format!("can't read the log {}: {error}", self.log.dir.display()))
@@ -144,6 +153,7 @@ impl Receiver for DiskLogReceiver {
             )));
         }
         self.cursor = Some(Cursor { position, segment: None });
+        self.reading = None;
         Ok(())
     }
 

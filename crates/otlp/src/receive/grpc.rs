@@ -18,20 +18,19 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 use weir_model::Signal;
 
-use super::{REQUEST_BYTES, Refusal, take};
-use crate::Senders;
+use super::{Intake, REQUEST_BYTES, Refusal};
 
 /// Listens for OTLP over gRPC.
 pub struct GrpcReceiver {
     listener: TcpListener,
-    senders: Senders,
+    intake: Intake,
 }
 
 impl GrpcReceiver {
     /// # Errors
     /// When the address can't be listened on.
-    pub async fn bind(address: SocketAddr, senders: Senders) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, senders })
+    pub async fn bind(address: SocketAddr, intake: Intake) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await?, intake })
     }
 
     /// # Errors
@@ -46,9 +45,9 @@ impl GrpcReceiver {
     /// When the listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), tonic::transport::Error> {
         Server::builder()
-            .add_service(Logs(self.senders.clone()))
-            .add_service(Traces(self.senders.clone()))
-            .add_service(Metrics(self.senders))
+            .add_service(Logs(self.intake.clone()))
+            .add_service(Traces(self.intake.clone()))
+            .add_service(Metrics(self.intake))
             .serve_with_incoming_shutdown(TcpIncoming::from(self.listener), shutdown.cancelled_owned())
             .await
     }
@@ -92,7 +91,7 @@ impl Decoder for Raw {
 }
 
 struct Export {
-    senders: Senders,
+    intake: Intake,
     signal: Signal,
 }
 
@@ -101,9 +100,9 @@ impl UnaryService<Bytes> for Export {
     type Future = BoxFuture<'static, Result<Response<()>, Status>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let (senders, signal) = (self.senders.clone(), self.signal);
+        let (intake, signal) = (self.intake.clone(), self.signal);
         Box::pin(async move {
-            match take(&senders, signal, request.into_inner()).await {
+            match intake.take(signal, request.into_inner()).await {
                 Ok(()) => Ok(Response::new(())),
                 Err(Refusal::Bad(message)) => Err(Status::invalid_argument(message)),
                 Err(Refusal::Broken(message)) => Err(Status::internal(message)),
@@ -119,7 +118,7 @@ impl UnaryService<Bytes> for Export {
 macro_rules! service {
     ($name:ident, $signal:expr, $path:literal) => {
         #[derive(Clone)]
-        struct $name(Senders);
+        struct $name(Intake);
 
         impl NamedService for $name {
             const NAME: &'static str = $path;
@@ -135,7 +134,7 @@ macro_rules! service {
             }
 
             fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-                let export = Export { senders: self.0.clone(), signal: $signal };
+                let export = Export { intake: self.0.clone(), signal: $signal };
                 Box::pin(async move {
                     if !request.uri().path().ends_with("/Export") {
                         return Ok(Status::new(Code::Unimplemented, "only Export is served here").into_http());

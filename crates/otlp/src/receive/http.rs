@@ -17,22 +17,21 @@ use tokio_util::sync::CancellationToken;
 use weir_model::Signal;
 use weir_model::wire::Writer;
 
-use super::{REQUEST_BYTES, Refusal, take};
-use crate::Senders;
+use super::{Intake, REQUEST_BYTES, Refusal};
 
 const PROTOBUF: &str = "application/x-protobuf";
 
 /// Listens for OTLP over HTTP.
 pub struct HttpReceiver {
     listener: TcpListener,
-    senders: Senders,
+    intake: Intake,
 }
 
 impl HttpReceiver {
     /// # Errors
     /// When the address can't be listened on.
-    pub async fn bind(address: SocketAddr, senders: Senders) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, senders })
+    pub async fn bind(address: SocketAddr, intake: Intake) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await?, intake })
     }
 
     /// # Errors
@@ -46,15 +45,15 @@ impl HttpReceiver {
     /// # Errors
     /// When the listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let app = app(self.senders);
+        let app = app(self.intake);
         axum::serve(self.listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }
 }
 
-fn app(senders: Senders) -> Router {
+fn app(intake: Intake) -> Router {
     let route = |signal| {
-        post(move |State(senders): State<Senders>, headers: HeaderMap, body: Bytes| {
-            receive(senders, signal, headers, body)
+        post(move |State(intake): State<Intake>, headers: HeaderMap, body: Bytes| {
+            receive(intake, signal, headers, body)
         })
     };
     Router::new()
@@ -62,10 +61,10 @@ fn app(senders: Senders) -> Router {
         .route("/v1/traces", route(Signal::Spans))
         .route("/v1/metrics", route(Signal::Metrics))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
-        .with_state(senders)
+        .with_state(intake)
 }
 
-async fn receive(senders: Senders, signal: Signal, headers: HeaderMap, body: Bytes) -> Response {
+async fn receive(intake: Intake, signal: Signal, headers: HeaderMap, body: Bytes) -> Response {
     let text = |name| {
         headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("").trim().to_ascii_lowercase()
     };
@@ -81,7 +80,7 @@ async fn receive(senders: Senders, signal: Signal, headers: HeaderMap, body: Byt
             Err((code, message)) => return status(code, &message),
         },
     };
-    match take(&senders, signal, body).await {
+    match intake.take(signal, body).await {
         Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, PROTOBUF)]).into_response(),
         Err(Refusal::Bad(message)) => status(StatusCode::BAD_REQUEST, &message),
         Err(Refusal::Broken(message)) => status(StatusCode::INTERNAL_SERVER_ERROR, &message),
