@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -34,6 +34,7 @@ pub struct Relay {
     sender: Arc<dyn Sender>,
     cursor: Cursor,
     stats: Arc<RelayStats>,
+    complaint: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Relay {
@@ -44,7 +45,7 @@ impl Relay {
         cursor: Cursor,
         stats: Arc<RelayStats>,
     ) -> Self {
-        Self { signal, receiver, sender, cursor, stats }
+        Self { signal, receiver, sender, cursor, stats, complaint: Arc::default() }
     }
 
     /// Sends until the token is cancelled.
@@ -60,8 +61,9 @@ impl Relay {
                 && let Some((position, batch)) = waiting.next()
             {
                 let (sender, stats, signal) = (self.sender.clone(), self.stats.clone(), self.signal);
+                let complaint = self.complaint.clone();
                 under_way.push_back(async move {
-                    send(signal, sender.as_ref(), batch, &stats).await;
+                    send(signal, sender.as_ref(), batch, &stats, &complaint).await;
                     position
                 });
             }
@@ -113,8 +115,13 @@ impl Relay {
 }
 
 /// Sends a batch until it is taken, or refused for good.
-async fn send(signal: Signal, sender: &dyn Sender, mut batch: Batch, stats: &RelayStats) {
-    let mut logged: Option<Instant> = None;
+async fn send(
+    signal: Signal,
+    sender: &dyn Sender,
+    mut batch: Batch,
+    stats: &RelayStats,
+    complaint: &Mutex<Option<Instant>>,
+) {
     let mut attempts = 0_u32;
     loop {
         let bytes = batch.body.len() as u64;
@@ -137,13 +144,19 @@ async fn send(signal: Signal, sender: &dyn Sender, mut batch: Batch, stats: &Rel
             SendErrorKind::Fatal | SendErrorKind::Closed => RETRY_MAX,
         };
         stats.retries.inc();
-        if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-            tracing::warn!(%signal, error = error.message, "the collector takes nothing; the spool keeps it until it does");
-            logged = Some(Instant::now());
-        }
+        complain(signal, &error.message, complaint);
         attempts += 1;
         tokio::time::sleep(wait).await;
         batch = *error.batch;
+    }
+}
+
+/// Says that sending fails, now and then only: all batches under way meet the same.
+fn complain(signal: Signal, error: &str, last: &Mutex<Option<Instant>>) {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+        tracing::warn!(%signal, error, "the collector takes nothing; the spool keeps it until it does");
+        *last = Some(Instant::now());
     }
 }
 

@@ -46,4 +46,17 @@ impl Http {
         );
         Ok(serde_json::from_slice(&body)?)
     }
+
+    /// Sends spans to a receiver of OTLP. False when it is gone.
+    ///
+    /// # Panics
+    /// When they are refused.
+    pub async fn export_spans(&self, otlp: &str, body: &Bytes) -> bool {
+        let url = format!("{otlp}/v1/traces");
+        match self.request(Method::POST, &url, "application/x-protobuf", body.clone()).await {
+            Ok((StatusCode::OK, _)) => true,
+            Ok((status, body)) => panic!("refused with {status}: {}", String::from_utf8_lossy(&body)),
+            Err(_) => false,
+        }
+    }
 }

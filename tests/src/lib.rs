@@ -1,5 +1,6 @@
-//! What whole-system tests share: a running `weir up`, a plain HTTP client, and the Train Ticket data.
+//! What whole-system tests share: Weir in processes of its own, a client of its interfaces, and the Train Ticket data.
 
+pub mod client;
 pub mod http;
 pub mod server;
 pub mod trainticket;

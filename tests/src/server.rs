@@ -1,5 +1,6 @@
-//! A `weir up` in a process of its own, on ports of its own.
+//! Weir in processes of its own, on ports of its own.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +11,15 @@ use anyhow::Context;
 
 /// How long anything may take that must come. Generous: it is only reached when something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Every listener on a free port.
+const PORTS: [(&str, &str); 5] = [
+    ("WEIR_AGENT__OTLP_HTTP", "127.0.0.1:0"),
+    ("WEIR_AGENT__OTLP_GRPC", "127.0.0.1:0"),
+    ("WEIR_COLLECTOR__INTAKE_HTTP", "127.0.0.1:0"),
+    ("WEIR_COLLECTOR__INTAKE_GRPC", "127.0.0.1:0"),
+    ("WEIR_QUERY__LISTEN", "127.0.0.1:0"),
+];
 
 /// The binary that `cargo build -p weir` made beside this test.
 pub fn binary() -> PathBuf {
@@ -23,13 +33,11 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-/// A running server. Dropping it kills it.
+/// A running role, or all of them. Dropping it kills it.
 pub struct Server {
     child: Child,
-    /// Base URL of the query API.
-    pub api: String,
-    /// Base URL of OTLP over HTTP.
-    pub otlp: String,
+    /// URLs by the stage that announced them, such as `ui` and `otlp`.
+    urls: HashMap<String, Vec<String>>,
 }
 
 impl Server {
@@ -38,17 +46,24 @@ impl Server {
     /// # Errors
     /// When it ends, or does not become ready.
     pub fn start(dir: &Path, config: &str) -> anyhow::Result<Self> {
-        let file = dir.join("weir.yaml");
+        Self::role("up", dir, config, &[])
+    }
+
+    /// Starts a role with environment variables that override [free ports](PORTS).
+    ///
+    /// # Errors
+    /// When it ends, or does not become ready.
+    pub fn role(role: &str, dir: &Path, config: &str, env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let file = dir.join(format!("{role}.yaml"));
         std::fs::write(&file, config)?;
         let mut child = Command::new(binary())
-            .args(["up", "--config"])
+            .args([role, "--config"])
             .arg(&file)
             .arg("--data-dir")
             .arg(dir.join("data"))
             .env("WEIR_LOG", "warn")
-            .env("WEIR_AGENT__OTLP_HTTP", "127.0.0.1:0")
-            .env("WEIR_AGENT__OTLP_GRPC", "127.0.0.1:0")
-            .env("WEIR_QUERY__LISTEN", "127.0.0.1:0")
+            .envs(PORTS)
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .context("starting weir")?;
@@ -58,26 +73,44 @@ impl Server {
         std::thread::spawn(move || {
             output.lines().map_while(Result::ok).for_each(|line| drop(send.send(line)))
         });
-        let (mut api, mut otlp) = (None, None);
+        let mut server = Self { child, urls: HashMap::new() };
         loop {
             let line = lines.recv_timeout(PATIENCE).context("weir ended or did not become ready")?;
-            let url = || {
-                line.split_whitespace()
-                    .find(|word| word.starts_with("http://"))
-                    .map(|url| url.trim_end_matches('/').to_owned())
-            };
-            match line.split_whitespace().next() {
-                Some("otlp") => otlp = url(),
-                Some("ui") => api = url(),
-                Some("ready") => break,
-                _ => {}
+            let mut words = line.split_whitespace();
+            match words.next() {
+                Some("ready") => return Ok(server),
+                Some(stage) => {
+                    let urls = words.filter(|word| word.contains("://")).map(str::to_owned).collect();
+                    server.urls.insert(stage.to_owned(), urls);
+                }
+                None => {}
             }
         }
-        Ok(Self {
-            child,
-            api: api.context("no line with the UI's URL")?,
-            otlp: otlp.context("no line with the OTLP URL")?,
-        })
+    }
+
+    fn url(&self, stage: &str, at: usize) -> &str {
+        let url = self.urls.get(stage).and_then(|urls| urls.get(at));
+        url.unwrap_or_else(|| panic!("`{stage}` announced no address {at}: {:?}", self.urls))
+    }
+
+    /// Base URL of the query API.
+    pub fn api(&self) -> &str {
+        self.url("ui", 0)
+    }
+
+    /// Base URL of OTLP over HTTP.
+    pub fn otlp(&self) -> &str {
+        self.url("otlp", 0)
+    }
+
+    /// Where a collector takes what agents send, over HTTP.
+    pub fn intake_http(&self) -> &str {
+        self.url("intake", 0)
+    }
+
+    /// Where a collector takes what agents send, over gRPC, as an `http://` URL.
+    pub fn intake_grpc(&self) -> String {
+        self.url("intake", 1).replace("grpc://", "http://")
     }
 
     /// kill -9, as a crash.

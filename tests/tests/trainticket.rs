@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
-use http::{Method, StatusCode};
-use serde_json::Value;
-use weir_tests::http::Http;
-use weir_tests::server::{PATIENCE, Server};
+use weir_tests::client::{Client, encode};
+use weir_tests::server::Server;
 use weir_tests::trainticket::{TrainTicket, service};
 
 /// Small limits, so that commits, rolls, merges and seals all happen many times.
@@ -22,77 +20,8 @@ fn config(data: &TrainTicket) -> String {
     )
 }
 
-fn encode(text: &str) -> String {
-    text.bytes()
-        .map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") })
-        .collect()
-}
-
-struct Client {
-    http: Http,
-    server: Server,
-}
-
-impl Client {
-    fn start(dir: &Path, config: &str) -> Self {
-        Self { http: Http::default(), server: Server::start(dir, config).unwrap() }
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        self.http.get_json(&format!("{}{path}", self.server.api)).await.unwrap()
-    }
-
-    /// Total, and counts by a key.
-    async fn groups(&self, signal: &str, q: &str, by: &str) -> (u64, BTreeMap<String, u64>) {
-        let answer = self.get(&format!("/api/v1/{signal}/groups?q={}&by={by}&limit=1000", encode(q))).await;
-        assert_eq!(answer["total"]["exact"], true);
-        let groups = answer["groups"].as_array().unwrap().iter();
-        let groups =
-            groups.map(|g| (g["value"].as_str().unwrap().to_owned(), g["count"].as_u64().unwrap())).collect();
-        (answer["total"]["value"].as_u64().unwrap(), groups)
-    }
-
-    async fn total(&self, signal: &str, q: &str) -> u64 {
-        self.groups(signal, q, "service").await.0
-    }
-
-    /// Sends a request until it is acknowledged. False when the server is gone.
-    async fn export(&self, body: &Bytes) -> bool {
-        let url = format!("{}/v1/traces", self.server.otlp);
-        match self.http.request(Method::POST, &url, "application/x-protobuf", body.clone()).await {
-            Ok((StatusCode::OK, _)) => true,
-            Ok((status, body)) => panic!("refused with {status}: {}", String::from_utf8_lossy(&body)),
-            Err(_) => false,
-        }
-    }
-
-    async fn wait_for_totals(&self, logs: u64, spans: u64) {
-        let begun = Instant::now();
-        loop {
-            let found = (self.total("logs", "").await, self.total("spans", "").await);
-            if found == (logs, spans) {
-                return;
-            }
-            assert!(found.0 <= logs && found.1 <= spans, "more than there is: {found:?}");
-            assert!(begun.elapsed() < PATIENCE, "only {found:?} of {:?}", (logs, spans));
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Waits until so many spans have passed the collector since it was started.
-    async fn wait_for_received(&self, spans: u64) {
-        let begun = Instant::now();
-        loop {
-            let status = self.get("/api/v1/status").await;
-            let stages = status["stages"].as_array().unwrap();
-            let stage = stages.iter().find(|s| s["name"] == "collector spans").unwrap();
-            if stage["records"].as_u64().unwrap() >= spans {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{stage}");
-            tokio::task::yield_now().await;
-        }
-    }
+fn start(dir: &Path, config: &str) -> Client {
+    Client::new(Server::start(dir, config).unwrap())
 }
 
 fn count_by<T>(items: &[T], key: impl Fn(&T) -> String) -> BTreeMap<String, u64> {
@@ -217,7 +146,7 @@ async fn everything_is_found_again() {
     let (logs, spans) = (data.entries.len() as u64, data.spans.len() as u64);
     assert_eq!((logs, spans), (118_415, 225_250));
     let config = config(&data);
-    let client = Client::start(folder.path(), &config);
+    let client = start(folder.path(), &config);
     export_all(&client, &data.requests(2_000, 1)).await;
     client.wait_for_totals(logs, spans).await;
     check_counts(&client, &data).await;
@@ -239,7 +168,7 @@ async fn everything_is_found_again() {
             fs::remove_file(rotated).unwrap();
         }
     }
-    let client = Client::start(folder.path(), &config);
+    let client = start(folder.path(), &config);
     export_all(&client, &data.requests(777, 5)).await;
     client.wait_for_received(spans).await;
     client.wait_for_totals(logs, spans).await;
@@ -260,7 +189,7 @@ async fn nothing_is_lost_or_doubled_by_kill_9() {
     let (mut sent, mut kills) = (0, 0);
     let part = requests.len().div_ceil(KILLS);
     while sent < requests.len() || kills < KILLS {
-        let client = Client::start(folder.path(), &config);
+        let client = start(folder.path(), &config);
         let until = (sent + part).min(requests.len());
         while sent < until {
             assert!(client.export(&requests[sent]).await);
@@ -271,7 +200,7 @@ async fn nothing_is_lost_or_doubled_by_kill_9() {
         client.server.kill();
         kills += 1;
     }
-    let client = Client::start(folder.path(), &config);
+    let client = start(folder.path(), &config);
     client.wait_for_totals(logs, spans).await;
     check_counts(&client, &data).await;
     check_traces(&client, &data, 20).await;

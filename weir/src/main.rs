@@ -1,8 +1,11 @@
 //! The `weir` binary: one subcommand per role, and tools.
 
+mod agent;
+mod collector;
 mod config;
 mod status;
 mod up;
+mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +29,10 @@ struct Cli {
 enum Command {
     /// Run agent, collector and web UI in one process, on embedded defaults.
     Up(up::UpArgs),
+    /// Run an agent alone: follow log files, receive telemetry, and send both to a collector.
+    Agent(agent::AgentArgs),
+    /// Run a collector with its store and the web UI, fed by agents.
+    Collector(collector::CollectorArgs),
     /// Run the sample shop, one of its services, or switch a fault.
     Demo(weir_demo::DemoArgs),
     /// Check or show a configuration.
@@ -73,6 +80,14 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Up(args) => {
             let config = load(args.config.as_ref())?;
             block_on(async { up::run(args, config, shutdown::on_signals()?).await })
+        }
+        Command::Agent(args) => {
+            let config = load(args.config.as_ref())?;
+            block_on(async { agent::run(args, config, shutdown::on_signals()?).await })
+        }
+        Command::Collector(args) => {
+            let config = load(args.config.as_ref())?;
+            block_on(async { collector::run(args, config, shutdown::on_signals()?).await })
         }
         Command::Demo(args) => block_on(async { weir_demo::run(args, shutdown::on_signals()?).await }),
     }

@@ -1,6 +1,7 @@
 //! How the parts of this process are doing, for the status page.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use weir_agent::AgentStats;
 use weir_collector::Stats;
@@ -11,18 +12,22 @@ use weir_transport::disk_log::DiskLog;
 /// Share of a log's largest size beyond which its reader counts as slow.
 const LOG_IS_BEHIND: f64 = 0.5;
 
+/// Reads the agent's counters.
+pub(crate) type AgentView = Box<dyn Fn() -> AgentStats + Send + Sync>;
+
 /// Reads the counters of all parts when asked.
 pub(crate) struct Status {
-    pub(crate) started_at: u64,
-    pub(crate) agent: Box<dyn Fn() -> AgentStats + Send + Sync>,
-    pub(crate) collector: Stats,
-    pub(crate) logs: Vec<(Signal, Arc<DiskLog>)>,
-    pub(crate) log_bytes: u64,
+    started_at: u64,
+    /// `None` where agents run in processes of their own.
+    agent: Option<AgentView>,
+    collector: Stats,
+    logs: Vec<(Signal, Arc<DiskLog>)>,
+    log_bytes: u64,
 }
 
 impl StatusSource for Status {
     fn report(&self) -> StatusReport {
-        let mut stages = vec![self.agent()];
+        let mut stages: Vec<_> = self.agent.iter().map(|view| agent(view())).collect();
         stages.extend(self.logs.iter().map(|(signal, log)| self.log(*signal, log)));
         stages.extend(Signal::ALL.map(|signal| self.collector(signal)));
         StatusReport {
@@ -35,16 +40,15 @@ impl StatusSource for Status {
 }
 
 impl Status {
-    fn agent(&self) -> StageStatus {
-        let stats = (self.agent)();
-        StageStatus {
-            name: "agent".into(),
-            state: "ok".into(),
-            records: stats.records,
-            bytes: stats.unacknowledged_bytes,
-            lost: stats.dropped,
-            detail: format!("follows {} files", stats.files),
-        }
+    pub(crate) fn new(
+        agent: Option<AgentView>,
+        collector: Stats,
+        logs: Vec<(Signal, Arc<DiskLog>)>,
+        log_bytes: u64,
+    ) -> Self {
+        let started_at =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        Self { started_at, agent, collector, logs, log_bytes }
     }
 
     fn log(&self, signal: Signal, log: &DiskLog) -> StageStatus {
@@ -73,5 +77,16 @@ impl Status {
                 counts.stored, counts.duplicate, counts.refused
             ),
         }
+    }
+}
+
+fn agent(stats: AgentStats) -> StageStatus {
+    StageStatus {
+        name: "agent".into(),
+        state: "ok".into(),
+        records: stats.records,
+        bytes: stats.unacknowledged_bytes,
+        lost: stats.dropped,
+        detail: format!("follows {} files", stats.files),
     }
 }

@@ -1,0 +1,80 @@
+//! Questions to a running server, through its public interfaces.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::http::Http;
+use crate::server::{PATIENCE, Server};
+
+/// A text as a part of a URL.
+pub fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}
+
+/// A server that has a query API, and a client of it.
+pub struct Client {
+    http: Http,
+    pub server: Server,
+}
+
+impl Client {
+    pub fn new(server: Server) -> Self {
+        Self { http: Http::default(), server }
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.http.get_json(&format!("{}{path}", self.server.api())).await.unwrap()
+    }
+
+    /// Total, and counts by a key.
+    pub async fn groups(&self, signal: &str, q: &str, by: &str) -> (u64, BTreeMap<String, u64>) {
+        let answer = self.get(&format!("/api/v1/{signal}/groups?q={}&by={by}&limit=1000", encode(q))).await;
+        assert_eq!(answer["total"]["exact"], true);
+        let groups = answer["groups"].as_array().unwrap().iter();
+        let groups =
+            groups.map(|g| (g["value"].as_str().unwrap().to_owned(), g["count"].as_u64().unwrap())).collect();
+        (answer["total"]["value"].as_u64().unwrap(), groups)
+    }
+
+    pub async fn total(&self, signal: &str, q: &str) -> u64 {
+        self.groups(signal, q, "service").await.0
+    }
+
+    /// Sends spans by OTLP. False when the server is gone.
+    pub async fn export(&self, body: &Bytes) -> bool {
+        self.http.export_spans(self.server.otlp(), body).await
+    }
+
+    pub async fn wait_for_totals(&self, logs: u64, spans: u64) {
+        let begun = Instant::now();
+        loop {
+            let found = (self.total("logs", "").await, self.total("spans", "").await);
+            if found == (logs, spans) {
+                return;
+            }
+            assert!(found.0 <= logs && found.1 <= spans, "more than there is: {found:?}");
+            assert!(begun.elapsed() < PATIENCE, "only {found:?} of {:?}", (logs, spans));
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until so many spans have passed the collector since it was started.
+    pub async fn wait_for_received(&self, spans: u64) {
+        let begun = Instant::now();
+        loop {
+            let status = self.get("/api/v1/status").await;
+            let stages = status["stages"].as_array().unwrap();
+            let stage = stages.iter().find(|s| s["name"] == "collector spans").unwrap();
+            if stage["records"].as_u64().unwrap() >= spans {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{stage}");
+            tokio::task::yield_now().await;
+        }
+    }
+}

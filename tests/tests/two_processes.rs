@@ -1,0 +1,148 @@
+//! Agent and collector in processes of their own: the collector goes away, comes back, is killed, and so is the agent.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use weir_model::otlp::{BodyWriter, SpanWriter};
+use weir_model::{SpanId, TraceId};
+use weir_tests::client::Client;
+use weir_tests::http::Http;
+use weir_tests::server::Server;
+
+const COLLECTOR: &str = "collector:\n  commit_every: 200ms\nstore:\n  shard_records: 3000\n";
+
+/// An agent's and a collector's folder, the files that the agent follows, and the fixed address of the collector.
+struct Fleet {
+    dir: tempfile::TempDir,
+    protocol: &'static str,
+    intake: String,
+    lines: u64,
+    spans: u64,
+}
+
+impl Fleet {
+    fn new(protocol: &'static str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["agent", "collector", "logs"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        Self { dir, protocol, intake: String::new(), lines: 0, spans: 0 }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Starts the collector; after the first time at the same address.
+    fn collector(&mut self) -> Client {
+        let key = format!("WEIR_COLLECTOR__INTAKE_{}", self.protocol.to_uppercase());
+        let address = self.intake.trim_start_matches("http://").to_owned();
+        let env: Vec<(&str, &str)> =
+            if address.is_empty() { vec![] } else { vec![(key.as_str(), address.as_str())] };
+        let server = Server::role("collector", &self.path("collector"), COLLECTOR, &env).unwrap();
+        self.intake = match self.protocol {
+            "http" => server.intake_http().to_owned(),
+            _ => server.intake_grpc(),
+        };
+        Client::new(server)
+    }
+
+    fn agent(&self) -> Server {
+        let logs = self.path("logs");
+        let config = format!(
+            "agent:\n  host_metrics: 0s\n  sources:\n    - include: [\"{}/*.log\"]\nforward:\n  to: {}\n  protocol: {}\n",
+            logs.display(),
+            self.intake,
+            self.protocol
+        );
+        Server::role("agent", &self.path("agent"), &config, &[]).unwrap()
+    }
+
+    /// Writes lines into two files.
+    fn write(&mut self, count: u64) {
+        for name in ["a.log", "b.log"] {
+            let path = self.path("logs").join(name);
+            append(&path, (self.lines..self.lines + count).map(|n| format!("{name} line {n}\n")).collect());
+        }
+        self.lines += count;
+    }
+
+    /// Sends spans to the agent, which acknowledges them.
+    async fn export(&mut self, agent: &Server, count: u64) {
+        let body = spans(self.spans, count);
+        assert!(Http::default().export_spans(agent.otlp(), &body).await, "the agent takes them at any time");
+        self.spans += count;
+    }
+
+    async fn all_is_found(&self, client: &Client) {
+        client.wait_for_totals(2 * self.lines, self.spans).await;
+        let (_, files) = client.groups("logs", "", "resource.log.file.path").await;
+        assert!(files.values().all(|count| *count == self.lines), "{files:?}");
+    }
+}
+
+fn append(path: &Path, text: String) {
+    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+fn spans(from: u64, count: u64) -> Bytes {
+    let mut body = BodyWriter::default();
+    body.resource(|attrs| attrs.str("service.name", "shop"));
+    body.scope("test", "");
+    for n in from + 1..=from + count {
+        body.record(|out| {
+            let (trace, span) = (TraceId::new(u128::from(n).to_be_bytes()), SpanId::new(n.to_be_bytes()));
+            let mut span = SpanWriter::new(out, trace.unwrap(), span.unwrap());
+            span.name("work");
+            span.times(1_700_000_000_000_000_000 + n, 1_700_000_000_000_000_500 + n);
+        });
+    }
+    body.finish().into()
+}
+
+/// Whatever is away or killed: what was written or acknowledged is found once.
+async fn nothing_is_lost_or_doubled(protocol: &'static str) {
+    let mut fleet = Fleet::new(protocol);
+    let client = fleet.collector();
+    let mut agent = fleet.agent();
+    fleet.write(1_000);
+    fleet.export(&agent, 700).await;
+    fleet.all_is_found(&client).await;
+
+    // The collector is away: the agent takes everything, also after a crash of its own.
+    client.server.stop().unwrap();
+    fleet.write(1_500);
+    fleet.export(&agent, 300).await;
+    agent.kill();
+    agent = fleet.agent();
+    fleet.write(500);
+    fleet.export(&agent, 200).await;
+
+    // It comes back, and is killed in the middle of it again and again.
+    for _ in 0..5 {
+        let client = fleet.collector();
+        fleet.write(400);
+        fleet.export(&agent, 100).await;
+        while client.total("logs", "").await < 2 * (fleet.lines - 200) {
+            tokio::task::yield_now().await;
+        }
+        client.server.kill();
+    }
+    let client = fleet.collector();
+    fleet.all_is_found(&client).await;
+    agent.stop().unwrap();
+    client.server.stop().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http() {
+    nothing_is_lost_or_doubled("http").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_grpc() {
+    nothing_is_lost_or_doubled("grpc").await;
+}

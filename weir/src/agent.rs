@@ -1,0 +1,75 @@
+//! `weir agent`: an agent in a process of its own, with a spool on disk between it and the collector.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+use weir_agent::{Agent, Cursor, Relay, RelayStats};
+use weir_model::Signal;
+use weir_otlp::{GrpcSender, HttpSender};
+use weir_runtime::Metrics;
+use weir_transport::Sender;
+
+use crate::config::{Config, Forward, Protocol};
+use crate::wiring::{DataFolder, Logs, Parts, host_name, say};
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Configuration file; without one the defaults count.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder that holds the spool and the checkpoint.
+    #[arg(long, default_value = "weir-agent-data")]
+    data_dir: PathBuf,
+}
+
+pub(crate) async fn run(args: AgentArgs, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let folder = DataFolder::open(&args.data_dir)?;
+    let metrics = Metrics::new();
+    let cursor = |signal: Signal| {
+        Cursor::open(folder.disk.clone(), &folder.path.join(format!("sent-{}", signal.name())))
+    };
+    // A spool that was removed begins behind what was sent, so that positions never repeat.
+    let [logs, spans, points] = [cursor(Signal::Logs)?, cursor(Signal::Spans)?, cursor(Signal::Metrics)?];
+    let spool = Logs::open(&folder, "spool", config.forward.spool_bytes.0, |signal| match signal {
+        Signal::Logs => logs.position(),
+        Signal::Spans => spans.position(),
+        Signal::Metrics => points.position(),
+    })?;
+    let deps = weir_agent::Deps {
+        senders: spool.senders.clone(),
+        disk: folder.disk.clone(),
+        data_dir: folder.path.join("agent"),
+        metrics: metrics.clone(),
+        host: host_name(),
+    };
+    let agent = weir_agent::build(&config.agent, deps).await?;
+    announce(&agent, &config)?;
+
+    let stats = Arc::new(RelayStats::register(&metrics));
+    let mut parts = Parts::default();
+    parts.spawn(|stop| agent.run(stop));
+    for ((signal, receiver), cursor) in spool.receivers().into_iter().zip([logs, spans, points]) {
+        let relay = Relay::new(signal, receiver, next_hop(&config.forward, signal)?, cursor, stats.clone());
+        parts.spawn(|stop| relay.run(stop));
+    }
+    say("ready", format_args!("sends to {} over {}", config.forward.to, config.forward.protocol));
+    parts.run_until(shutdown, || async {}).await
+}
+
+fn next_hop(forward: &Forward, signal: Signal) -> anyhow::Result<Arc<dyn Sender>> {
+    Ok(match forward.protocol {
+        Protocol::Http => Arc::new(HttpSender::new(&forward.to, signal)?),
+        Protocol::Grpc => Arc::new(GrpcSender::new(&forward.to, signal)?),
+    })
+}
+
+/// Says what the agent follows and where it listens.
+pub(crate) fn announce(agent: &Agent, config: &Config) -> anyhow::Result<()> {
+    let globs: Vec<&str> =
+        config.agent.sources.iter().flat_map(|s| s.include.iter().map(String::as_str)).collect();
+    say("agent", format_args!("follows {}", globs.join(" ")));
+    say("otlp", format_args!("http://{} and grpc://{}", agent.otlp_http()?, agent.otlp_grpc()?));
+    Ok(())
+}

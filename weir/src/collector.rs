@@ -1,0 +1,55 @@
+//! `weir collector`: collector, store, query API and web app in one process, fed by agents over OTLP.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+use weir_otlp::{GrpcReceiver, HttpReceiver, Intake};
+use weir_runtime::Metrics;
+
+use crate::config::Config;
+use crate::wiring::{Collecting, DataFolder, Parts, say};
+
+#[derive(Debug, Args)]
+pub(crate) struct CollectorArgs {
+    /// Configuration file; without one the defaults count.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder that holds everything that must survive a restart.
+    #[arg(long, default_value = "weir-data")]
+    data_dir: PathBuf,
+}
+
+pub(crate) async fn run(
+    args: CollectorArgs,
+    config: Config,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let folder = DataFolder::open(&args.data_dir)?;
+    let collecting = Collecting::open(&folder, &config, &Metrics::new()).await?;
+    let taken = |key, address| {
+        format!(
+            "can't listen for agents on {address}; is another collector running there? Choose another address with `collector.{key}`"
+        )
+    };
+    let (http, grpc) = (config.collector.intake_http, config.collector.intake_grpc);
+    let intake = Intake::from_agents(collecting.logs.senders.clone());
+    let http = HttpReceiver::bind(http, intake.clone()).await.with_context(|| taken("intake_http", http))?;
+    let grpc = GrpcReceiver::bind(grpc, intake).await.with_context(|| taken("intake_grpc", grpc))?;
+    say("intake", format_args!("http://{} and grpc://{}", http.local_addr()?, grpc.local_addr()?));
+    let ui = collecting.ui(&config, None).await?;
+    let url = format!("http://{}", ui.address());
+
+    let mut parts = Parts::default();
+    parts.spawn(|stop| async { http.run(stop).await.context("taking batches over HTTP failed") });
+    parts.spawn(|stop| async { grpc.run(stop).await.context("taking batches over gRPC failed") });
+    parts.spawn(|stop| collecting.collector.run(stop));
+    parts.spawn(|stop| async {
+        ui.run(stop).await;
+        Ok(())
+    });
+    say("ui", format_args!("{url}"));
+    say("ready", format_args!("open {url} in a browser; Ctrl-C ends it"));
+    parts.run_until(shutdown, || async {}).await
+}

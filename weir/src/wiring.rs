@@ -1,0 +1,194 @@
+//! What the subcommands that run roles share: opening what lies on disk, and ending in order.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use weir_collector::{Collector, Policy};
+use weir_disk::{Disk, RealDisk};
+use weir_model::Signal;
+use weir_query_ui::QueryUi;
+use weir_runtime::Metrics;
+use weir_store_tantivy::{Settings, TantivyStore};
+use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
+use weir_transport::{Position, Receiver, Sender, Senders};
+
+use crate::config::Config;
+use crate::status::Status;
+
+/// How long the parts may take to end once they were told to.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// A line of progress for the person who started it.
+pub(crate) fn say(stage: &str, what: std::fmt::Arguments<'_>) {
+    println!("{stage:>10}  {what}");
+}
+
+pub(crate) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_else(|_| "localhost".into())
+}
+
+/// The folder that holds everything that must survive a restart.
+pub(crate) struct DataFolder {
+    pub(crate) path: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+}
+
+impl DataFolder {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(path)
+            .with_context(|| format!("can't create the data folder {}", path.display()))?;
+        Ok(Self { path: path.canonicalize()?, disk: Arc::new(RealDisk) })
+    }
+}
+
+/// One log for each signal, with the senders that append to them.
+pub(crate) struct Logs {
+    pub(crate) logs: Vec<(Signal, Arc<DiskLog>)>,
+    pub(crate) senders: Senders,
+}
+
+impl Logs {
+    /// Opens the logs in a folder; a new one begins at the position that `first` says.
+    pub(crate) fn open(
+        folder: &DataFolder,
+        name: &str,
+        max_bytes: u64,
+        first: impl Fn(Signal) -> Position,
+    ) -> anyhow::Result<Self> {
+        let mut logs = Vec::new();
+        let mut open = |signal: Signal| -> anyhow::Result<Arc<dyn Sender>> {
+            let settings =
+                disk_log::Settings { max_bytes, first: first(signal), ..disk_log::Settings::default() };
+            let dir = folder.path.join(name).join(signal.name());
+            let log = DiskLog::open(folder.disk.clone(), &dir, signal, settings)?;
+            let sender = DiskLogSender::start(log.clone())?;
+            logs.push((signal, log));
+            Ok(Arc::new(sender))
+        };
+        let senders = Senders {
+            logs: open(Signal::Logs)?,
+            spans: open(Signal::Spans)?,
+            metrics: open(Signal::Metrics)?,
+        };
+        Ok(Self { logs, senders })
+    }
+
+    pub(crate) fn receivers(&self) -> Vec<(Signal, Box<dyn Receiver>)> {
+        let receiver = |log: &Arc<DiskLog>| Box::new(DiskLogReceiver::new(log.clone())) as Box<dyn Receiver>;
+        self.logs.iter().map(|(signal, log)| (*signal, receiver(log))).collect()
+    }
+}
+
+/// The collecting half: the logs that data enters by, the collector that reads them, and the store.
+pub(crate) struct Collecting {
+    store: TantivyStore,
+    pub(crate) logs: Logs,
+    pub(crate) collector: Collector,
+}
+
+impl Collecting {
+    pub(crate) async fn open(
+        folder: &DataFolder,
+        config: &Config,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Self> {
+        let store = open_store(folder, config).await?;
+        let (logs, spans) = (store.stats(Signal::Logs).records, store.stats(Signal::Spans).records);
+        say("store", format_args!("{} holds {logs} log records and {spans} spans", folder.path.display()));
+        let logs = Logs::open(folder, "log", config.collector.log_bytes.0, |signal| store.resume(signal))?;
+        let policy = Policy {
+            commit_every: config.collector.commit_every.0,
+            commit_bytes: config.collector.commit_bytes.0,
+        };
+        let collector = weir_collector::build(logs.receivers(), Arc::new(store.clone()), policy, metrics);
+        say("collector", format_args!("commits every {}", config.collector.commit_every));
+        Ok(Self { store, logs, collector })
+    }
+
+    /// Query API and web app over the store.
+    pub(crate) async fn ui(
+        &self,
+        config: &Config,
+        agent: Option<crate::status::AgentView>,
+    ) -> anyhow::Result<QueryUi> {
+        let logs = self.logs.logs.clone();
+        let status = Status::new(agent, self.collector.stats(), logs, config.collector.log_bytes.0);
+        let store = Arc::new(self.store.clone());
+        let deps = weir_query_ui::Deps::new(store.clone(), store, Arc::new(status));
+        Ok(weir_query_ui::build(config.query.clone(), deps).await?)
+    }
+}
+
+async fn open_store(folder: &DataFolder, config: &Config) -> anyhow::Result<TantivyStore> {
+    let settings = Settings {
+        shard_records: config.store.shard_records,
+        shard_bytes: config.store.shard_bytes.0,
+        shard_age: config.store.shard_age.0,
+        retain_age: config.store.retain_age.0,
+        retain_bytes: config.store.retain_bytes.0,
+        ..Settings::default()
+    };
+    let (disk, dir) = (folder.disk.clone(), folder.path.join("store"));
+    Ok(tokio::task::spawn_blocking(move || TantivyStore::open(disk, &dir, settings)).await??)
+}
+
+/// Parts that run side by side and are stopped one after the other, the first one first: what it still hands on is taken by the next.
+#[derive(Default)]
+pub(crate) struct Parts {
+    running: JoinSet<anyhow::Result<()>>,
+    stops: Vec<CancellationToken>,
+}
+
+impl Parts {
+    pub(crate) fn spawn<F>(&mut self, part: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        self.running.spawn(part(stop.clone()));
+        self.stops.push(stop);
+    }
+
+    /// Waits until the process is told to end, or a part has failed, then stops `before` and the parts in their order.
+    pub(crate) async fn run_until<F>(
+        mut self,
+        shutdown: CancellationToken,
+        before: impl FnOnce() -> F,
+    ) -> anyhow::Result<()>
+    where
+        F: Future<Output = ()>,
+    {
+        let mut result = Ok(());
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            Some(ended) = self.running.join_next() => result = ended?.context("a part has failed"),
+        }
+        // Also where a part has failed.
+        shutdown.cancel();
+        before().await;
+        let drain = async {
+            for stop in self.stops {
+                stop.cancel();
+                // Whichever ends is the one that was told to, unless one has failed.
+                if let Some(ended) = self.running.join_next().await
+                    && result.is_ok()
+                {
+                    result = ended?;
+                }
+            }
+            result
+        };
+        tokio::time::timeout(DRAIN, drain).await.unwrap_or_else(|_| {
+            tracing::warn!(
+                "draining took longer than {DRAIN:?}; what is not committed is read again at the next start"
+            );
+            Ok(())
+        })
+    }
+}
