@@ -16,7 +16,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use weir_disk::Disk;
-use weir_otlp::{GrpcReceiver, HttpReceiver, Intake};
+use weir_otlp::{GrpcReceiver, HttpReceiver, Intake, IntakeStats};
 use weir_runtime::Metrics;
 use weir_transport::Senders;
 
@@ -53,12 +53,11 @@ pub async fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
     let tail = tail::Tail::new(config, deps.disk, deps.data_dir, deps.host, stats.clone())?;
     let taken =
         |address| format!("can't listen for OTLP on {address}; is another agent or collector running there?");
-    let http = HttpReceiver::bind(config.otlp_http, Intake::plain(deps.senders.clone()))
+    let intake = Intake::plain(deps.senders.clone()).counted(IntakeStats::register(&deps.metrics, "agent"));
+    let http = HttpReceiver::bind(config.otlp_http, intake.clone())
         .await
         .with_context(|| taken(config.otlp_http))?;
-    let grpc = GrpcReceiver::bind(config.otlp_grpc, Intake::plain(deps.senders.clone()))
-        .await
-        .with_context(|| taken(config.otlp_grpc))?;
+    let grpc = GrpcReceiver::bind(config.otlp_grpc, intake).await.with_context(|| taken(config.otlp_grpc))?;
     Ok(Agent { tail, http, grpc, senders: deps.senders, stats })
 }
 

@@ -7,5 +7,7 @@ pub mod envelope;
 mod receive;
 mod send;
 
-pub use receive::{GrpcReceiver, HttpReceiver, Intake};
+pub use receive::{
+    GrpcReceiver, HttpReceiver, Intake, IntakeStats, Protocol, REQUEST_BYTES, Refusal, unpack,
+};
 pub use send::{AddressError, GrpcSender, HttpSender};

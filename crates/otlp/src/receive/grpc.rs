@@ -18,7 +18,8 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 use weir_model::Signal;
 
-use super::{Intake, REQUEST_BYTES, Refusal};
+use super::http::code;
+use super::{Intake, Protocol, REQUEST_BYTES, Refusal};
 
 /// Listens for OTLP over gRPC.
 pub struct GrpcReceiver {
@@ -102,15 +103,8 @@ impl UnaryService<Bytes> for Export {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let (intake, signal) = (self.intake.clone(), self.signal);
         Box::pin(async move {
-            match intake.take(signal, request.into_inner()).await {
-                Ok(()) => Ok(Response::new(())),
-                Err(Refusal::Bad(message)) => Err(Status::invalid_argument(message)),
-                Err(Refusal::Broken(message)) => Err(Status::internal(message)),
-                // The code that clients send again after.
-                Err(Refusal::Busy { .. }) => {
-                    Err(Status::unavailable("what was sent can't be stored now; send it again"))
-                }
-            }
+            let taken = intake.take(Protocol::OtlpGrpc, signal, Ok(request.into_inner())).await;
+            taken.map(Response::new).map_err(|refusal| Status::new(code(&refusal), refusal.to_string()))
         })
     }
 }
@@ -134,7 +128,8 @@ macro_rules! service {
             }
 
             fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-                let export = Export { intake: self.0.clone(), signal: $signal };
+                let intake = self.0.clone();
+                let export = Export { intake: intake.clone(), signal: $signal };
                 Box::pin(async move {
                     if !request.uri().path().ends_with("/Export") {
                         return Ok(Status::new(Code::Unimplemented, "only Export is served here").into_http());
@@ -143,7 +138,13 @@ macro_rules! service {
                         .accept_compressed(CompressionEncoding::Gzip)
                         .accept_compressed(CompressionEncoding::Zstd)
                         .max_decoding_message_size(REQUEST_BYTES);
-                    Ok(grpc.unary(export, request).await)
+                    let answer = grpc.unary(export, request).await;
+                    // Tonic refuses what is too large before it comes to us.
+                    let code = Status::from_header_map(answer.headers()).map(|status| status.code());
+                    if let Some(Code::OutOfRange | Code::ResourceExhausted) = code {
+                        intake.count_refusal(Protocol::OtlpGrpc, &Refusal::TooLarge);
+                    }
+                    Ok(answer)
                 })
             }
         }

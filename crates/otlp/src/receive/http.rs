@@ -1,25 +1,26 @@
-//! OTLP over HTTP: `POST /v1/logs`, `/v1/traces`, `/v1/metrics` with protobuf bodies, plain, gzip or zstd.
+//! OTLP over HTTP: `POST /v1/logs`, `/v1/traces`, `/v1/metrics` with protobuf or JSON bodies, plain, gzip or zstd.
 //!
-//! Source: OpenTelemetry protocol specification 1.x, section "OTLP/HTTP". An answer is an empty `Export…ServiceResponse` (which encodes to no
-//! bytes) or a `google.rpc.Status`.
+//! Source: OpenTelemetry protocol specification 1.x, section "OTLP/HTTP". An answer is an empty `Export…ServiceResponse` or a
+//! `google.rpc.Status`, in the encoding of the request.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::{HeaderMap, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 use weir_model::Signal;
 use weir_model::wire::Writer;
 
-use super::{Intake, REQUEST_BYTES, Refusal};
-
-const PROTOBUF: &str = "application/x-protobuf";
+use super::json::transcode;
+use super::{Intake, Protocol, REQUEST_BYTES, Refusal, unpack};
 
 /// Listens for OTLP over HTTP.
 pub struct HttpReceiver {
@@ -52,7 +53,7 @@ impl HttpReceiver {
 
 fn app(intake: Intake) -> Router {
     let route = |signal| {
-        post(move |State(intake): State<Intake>, headers: HeaderMap, body: Bytes| {
+        post(move |State(intake): State<Intake>, headers: HeaderMap, body: Result<Bytes, BytesRejection>| {
             receive(intake, signal, headers, body)
         })
     };
@@ -64,60 +65,96 @@ fn app(intake: Intake) -> Router {
         .with_state(intake)
 }
 
-async fn receive(intake: Intake, signal: Signal, headers: HeaderMap, body: Bytes) -> Response {
-    let text = |name| {
-        headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("").trim().to_ascii_lowercase()
-    };
-    let content_type = text(header::CONTENT_TYPE);
-    if content_type.split(';').next() != Some(PROTOBUF) {
-        let message = format!("the content type `{content_type}` is not taken here; send {PROTOBUF}");
-        return status(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message);
-    }
-    let body = match text(header::CONTENT_ENCODING).as_str() {
-        "" | "identity" => body,
-        encoding => match decompress(encoding, body) {
-            Ok(body) => body,
-            Err((code, message)) => return status(code, &message),
-        },
-    };
-    match intake.take(signal, body).await {
-        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, PROTOBUF)]).into_response(),
-        Err(Refusal::Bad(message)) => status(StatusCode::BAD_REQUEST, &message),
-        Err(Refusal::Broken(message)) => status(StatusCode::INTERNAL_SERVER_ERROR, &message),
-        Err(Refusal::Busy { after }) => {
-            let mut answer =
-                status(StatusCode::SERVICE_UNAVAILABLE, "what was sent can't be stored now; send it again");
-            answer.headers_mut().insert(header::RETRY_AFTER, after.as_secs().max(1).into());
-            answer
-        }
+async fn receive(
+    intake: Intake,
+    signal: Signal,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let encoding = Encoding::of(&headers);
+    let body = encoding.clone().and_then(|encoding| {
+        let body = unpack(&headers, body)?;
+        encoding.protobuf(signal, body)
+    });
+    // A client that names no encoding is most likely a person who tries it.
+    let encoding = encoding.unwrap_or(Encoding::Json);
+    match intake.take(Protocol::OtlpHttp, signal, body).await {
+        Ok(()) => encoding.success(),
+        Err(refusal) => encoding.failure(&refusal),
     }
 }
 
-fn decompress(encoding: &str, body: Bytes) -> Result<Bytes, (StatusCode, String)> {
-    let mut reader: Box<dyn Read> = match encoding {
-        "gzip" => Box::new(flate2::read::MultiGzDecoder::new(body.as_ref())),
-        "zstd" => {
-            Box::new(zstd::Decoder::new(body.as_ref()).map_err(|e| (StatusCode::BAD_REQUEST, e.to_string()))?)
-        }
-        other => {
-            return Err((
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                format!("the content encoding `{other}` is not taken; use gzip or zstd"),
-            ));
-        }
-    };
-    let mut plain = Vec::new();
-    let bad = |error: io::Error| (StatusCode::BAD_REQUEST, format!("the body is not {encoding}: {error}"));
-    reader.by_ref().take(REQUEST_BYTES as u64 + 1).read_to_end(&mut plain).map_err(bad)?;
-    if plain.len() > REQUEST_BYTES {
-        return Err((StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {REQUEST_BYTES} bytes")));
-    }
-    Ok(plain.into())
+/// How a request is encoded, and its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Protobuf,
+    Json,
 }
 
-/// A `google.rpc.Status` with a message for a person.
-fn status(code: StatusCode, message: &str) -> Response {
-    let mut body = Writer::new();
-    body.bytes(2, message.as_bytes());
-    (code, [(header::CONTENT_TYPE, PROTOBUF)], body.into_vec()).into_response()
+impl Encoding {
+    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let name = headers.get(header::CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
+        match name.split(';').next().unwrap_or("").trim().to_ascii_lowercase().as_str() {
+            "application/x-protobuf" => Ok(Self::Protobuf),
+            "application/json" => Ok(Self::Json),
+            _ => Err(Refusal::Unsupported(format!(
+                "the content type `{name}` is not taken here; send application/x-protobuf or application/json"
+            ))),
+        }
+    }
+
+    fn protobuf(self, signal: Signal, body: Bytes) -> Result<Bytes, Refusal> {
+        match self {
+            Self::Protobuf => Ok(body),
+            Self::Json => transcode(signal, &body)
+                .map(Bytes::from)
+                .map_err(|error| Refusal::Malformed(format!("the body is not OTLP in JSON: {error}"))),
+        }
+    }
+
+    fn content_type(self) -> [(header::HeaderName, &'static str); 1] {
+        let name = match self {
+            Self::Protobuf => "application/x-protobuf",
+            Self::Json => "application/json",
+        };
+        [(header::CONTENT_TYPE, name)]
+    }
+
+    fn success(self) -> Response {
+        let body = match self {
+            Self::Protobuf => "",
+            Self::Json => "{}",
+        };
+        (StatusCode::OK, self.content_type(), body).into_response()
+    }
+
+    /// A `google.rpc.Status` with a message for a person.
+    fn failure(self, refusal: &Refusal) -> Response {
+        let (code, message) = (code(refusal) as i32, refusal.to_string());
+        let body = match self {
+            Self::Protobuf => {
+                let mut status = Writer::new();
+                status.varint(1, code as u64);
+                status.bytes(2, message.as_bytes());
+                status.into_vec()
+            }
+            Self::Json => serde_json::json!({ "code": code, "message": message }).to_string().into_bytes(),
+        };
+        let mut answer = (refusal.status(), self.content_type(), body).into_response();
+        if let Some(seconds) = refusal.retry_after() {
+            answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        answer
+    }
+}
+
+/// The refusal's `google.rpc.Code`, whose numbers are those of gRPC.
+pub(super) fn code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::Malformed(_) | Refusal::Unsupported(_) => Code::InvalidArgument,
+        Refusal::TooLarge => Code::OutOfRange,
+        // The code that clients send again after.
+        Refusal::Busy { .. } => Code::Unavailable,
+        Refusal::Broken(_) => Code::Internal,
+    }
 }
