@@ -85,24 +85,26 @@ export const useSpan = (id: string, row: number) =>
     placeholderData: keepPreviousData,
   });
 
-export const useLogs = (q: string, r: Range, enabled: boolean) =>
+/** `follow`: the list keeps up with what arrives; not while a reader looks at a line, which would move away. */
+export const useLogs = (q: string, r: Range, enabled: boolean, follow: boolean) =>
   useInfiniteQuery({
     queryKey: ['logs', q, r],
     queryFn: c => api.logs({ q, ...ask(r), limit: LOG_PAGE, cursor: c.pageParam }, c.signal),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: p => p.cursor ?? undefined,
     placeholderData: keepPreviousData,
-    refetchInterval: s => ((s.state.data?.pages.length ?? 0) > 1 ? false : refresh(r)),
+    refetchInterval: s => (!follow || (s.state.data?.pages.length ?? 0) > 1 ? false : refresh(r)),
     enabled,
   });
 export const useLog = (id: string) =>
   useQuery({ queryKey: ['log', id], queryFn: c => api.log(id, c.signal), staleTime: Infinity });
-export const useHistogram = (q: string, r: Range, buckets: number) =>
+export const useHistogram = (q: string, r: Range, buckets: number, enabled = true) =>
   useQuery({
     queryKey: ['histogram', q, r, buckets],
     queryFn: async c => ({ at: Date.now(), ...(await api.histogram({ q, ...ask(r), buckets }, c.signal)) }),
     placeholderData: keepPreviousData,
     refetchInterval: refresh(r),
+    enabled,
   });
 export const useLogGroups = (q: string, r: Range, by: string, limit: number) =>
   useQuery({

@@ -27,3 +27,9 @@ export function fallbackColor(name: string): number {
   for (let i = 0; i < name.length; i++) h = Math.imul(h ^ name.charCodeAt(i), 0x01000193);
   return (h >>> 0) % 12;
 }
+
+/** What the tag says beyond the operation's name: `GET /cart 200` beside `GET /cart` is `200`. */
+export function beside(tag: string, op: string): string {
+  if (!tag || op.includes(tag)) return '';
+  return tag.startsWith(`${op} `) ? tag.slice(op.length + 1) : tag;
+}

@@ -2,6 +2,7 @@ import { useEffect, useState, useSyncExternalStore, type ReactNode } from 'react
 import { useStatus } from '../api/queries';
 import { useT } from '../i18n';
 import { count, duration } from '../model/format';
+import { ms as toMs } from '../model/time';
 import { Kbd } from './Icon';
 import { shownKey, type Action } from './keys';
 
@@ -63,7 +64,11 @@ export function StatusBar({ onHelp }: { onHelp: () => void }) {
       ) : (
         <span className="fresh">
           <i className="dot ok" />
-          {data.newestNs === null || data.behindMs === null ? t.noDataYet : t.behind(secs(data.behindMs))}
+          {data.newestNs === null
+            ? t.noDataYet
+            : data.behindMs !== null
+              ? t.behind(secs(data.behindMs))
+              : t.newestAgo(secs(Math.max(0, now - toMs(data.newestNs))))}
         </span>
       )}
       {lost > 0 && <span className="warn">{t.lost(count(lost))}</span>}

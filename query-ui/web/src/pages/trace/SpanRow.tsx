@@ -1,6 +1,8 @@
 import { memo } from 'react';
 import { useT } from '../../i18n';
 import { count, duration, offset } from '../../model/format';
+import { firstLine } from '../../model/lines';
+import { beside } from '../../model/names';
 import type { Row } from '../../model/rows';
 import { level } from '../../model/severity';
 import { FLAG, callee, operationOf, serviceOf, type Trace } from '../../model/trace';
@@ -85,7 +87,8 @@ export const SpanRow = memo(function SpanRow({
     to = callee(t, n),
     logs = t.spans.logs[n],
     flags = t.spans.flags[n],
-    critical = t.criticalNs.has(n);
+    critical = t.criticalNs.has(n),
+    tag = beside(t.spans.tag[n], op);
   const made =
       flags & FLAG.joined ? '' : flags & FLAG.observed ? ' observed' : flags & FLAG.derived ? ' derived' : '',
     starts = parent < 0 || t.spans.service[parent] !== t.spans.service[n],
@@ -131,8 +134,10 @@ export const SpanRow = memo(function SpanRow({
         </span>
         {to ? (
           <span className="to">→ {short(to)}</span>
-        ) : t.spans.tag[n] && !op.includes(t.spans.tag[n]) ? (
-          <span className="to">{t.spans.tag[n]}</span>
+        ) : tag ? (
+          <span className="to tag" title={t.spans.tag[n]}>
+            {tag}
+          </span>
         ) : null}
         {!r.open && kids && <span className="cnt">{count(t.end[n] - n - 1)}</span>}
       </span>
@@ -150,8 +155,3 @@ export const SpanRow = memo(function SpanRow({
     </div>
   );
 });
-
-export const firstLine = (body: string): string => {
-  const end = body.indexOf('\n');
-  return end < 0 ? body : `${body.slice(0, end)} ⏎`;
-};

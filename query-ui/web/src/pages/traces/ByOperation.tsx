@@ -35,12 +35,19 @@ export function ByOperation({
         <button
           key={`${r.service}\n${r.operation}`}
           title={`${r.service}  ${r.operation}\n${count(r.calls)} ${t.calls}, ${count(r.errors)} ${t.errors}, p50 ${duration(r.p50Ns)}, p95 ${duration(r.p95Ns)}`}
+          disabled={!r.operation}
           onClick={() => setQ(add(q, equals('entry', r.operation)))}
         >
-          <Mark color={book.color(r.service)} />
-          <span className="mono path">
-            <bdi>{r.operation}</bdi>
-          </span>
+          {r.operation ? (
+            <>
+              <Mark color={book.color(r.service)} />
+              <span className="mono path">
+                <bdi>{r.operation}</bdi>
+              </span>
+            </>
+          ) : (
+            <span className="mono dim">{t.noRoot}</span>
+          )}
           <i className="b">
             <i style={{ width: `${(r.calls / most) * 100}%` }} />
             <i className="e" style={{ width: `${(r.errors / most) * 100}%` }} />

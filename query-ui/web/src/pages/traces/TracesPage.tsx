@@ -7,11 +7,11 @@ import { add } from '../../model/filter';
 import { toWindow } from '../../model/time';
 import { Failure } from '../../ui/Failure';
 import { useKeys } from '../../ui/keys';
+import { NoMatch } from '../../ui/NoMatch';
 import { QueryBar } from '../../ui/QueryBar';
 import { useStatusSlot } from '../../ui/StatusBar';
 import { carry, useRange, useUrl } from '../../ui/url';
 import { ByOperation } from './ByOperation';
-import { EmptyTraces } from './EmptyTraces';
 import { Scatter, type Brush } from './Scatter';
 import { TraceList } from './TraceList';
 
@@ -110,12 +110,12 @@ export function TracesPage() {
       </section>
       <section className="list" aria-label={t.traces} aria-busy={list.isPending}>
         {empty ? (
-          <EmptyTraces
+          <NoMatch
+            signal="spans"
             q={q}
             range={range}
             setQ={setQ}
-            total={rest.data?.total ?? scatter.data?.total}
-            widen={from => set({ from }, true)}
+            widen={from => set({ from, to: null }, true)}
           />
         ) : (
           <TraceList

@@ -1,42 +1,43 @@
-import { useQueries } from '@tanstack/react-query';
-import { api } from '../../api/client';
-import { ask } from '../../api/queries';
-import type { Total } from '../../api/types';
-import { useT } from '../../i18n';
-import { without } from '../../model/filter';
-import { count } from '../../model/format';
-import { isRelative, type Range } from '../../model/time';
+import { useQueries, useQuery } from '@tanstack/react-query';
+import { api } from '../api/client';
+import { ask } from '../api/queries';
+import { useT } from '../i18n';
+import { without } from '../model/filter';
+import { count } from '../model/format';
+import { isRelative, type Range } from '../model/time';
 
 interface Props {
+  signal: 'spans' | 'logs';
   q: string;
   range: Range;
   setQ: (q: string) => void;
-  total: Total | undefined;
   widen: (from: string) => void;
 }
 /** Filters tried one by one; more would be more questions than the answer is worth. */
 const TRIED = 5;
 
 /** What was searched, the filter that excludes most and a button to remove it, one to widen the time; where to send data. */
-export function EmptyTraces({ q, range, setQ, total, widen }: Props) {
+export function NoMatch({ signal, q, range, setQ, widen }: Props) {
   const t = useT(),
     parts = without(q).slice(0, TRIED),
     name = range.from && isRelative(range) && t.range[range.from] ? t.range[range.from] : t.thisRange;
-  const tried = useQueries({
-    queries: parts.map(p => ({
-      queryKey: ['traces-total', p.rest, range],
-      queryFn: (c: { signal: AbortSignal }) => api.traces({ q: p.rest, ...ask(range), limit: 1 }, c.signal),
-    })),
+  const total = (rest: string) => ({
+    queryKey: ['total', signal, rest, range],
+    queryFn: async (c: { signal: AbortSignal }) =>
+      (signal === 'spans'
+        ? await api.traces({ q: rest, ...ask(range), limit: 1 }, c.signal)
+        : await api.logGroups({ q: rest, ...ask(range), by: 'severity', limit: 1 }, c.signal)
+      ).total,
   });
-  const best = parts
-    .map((p, i) => ({ ...p, n: tried[i]?.data?.total.value ?? 0 }))
-    .sort((a, b) => b.n - a.n)[0];
+  const searched = useQuery({ ...total(''), enabled: q !== '' }).data,
+    tried = useQueries({ queries: parts.map(p => total(p.rest)) });
+  const best = parts.map((p, i) => ({ ...p, n: tried[i]?.data?.value ?? 0 })).sort((a, b) => b.n - a.n)[0];
   return (
     <div className="empty">
-      <h2>{t.noTrace(name)}</h2>
-      {q && total && (
+      <h2>{signal === 'spans' ? t.noTrace(name) : t.noLog(name)}</h2>
+      {q && searched && (
         <p>
-          {t.noTraceBody(count(total.value))}{' '}
+          {signal === 'spans' ? t.noTraceBody(count(searched.value)) : t.noLogBody(count(searched.value))}{' '}
           {best && best.n > 0 && t.excludes(best.chip.text, count(best.n))}
         </p>
       )}
