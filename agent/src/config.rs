@@ -17,6 +17,8 @@ pub struct Config {
     pub otlp_http: SocketAddr,
     /// OTLP over gRPC.
     pub otlp_grpc: SocketAddr,
+    /// Zipkin's JSON, version 2 (`/api/v2/spans`); `null` turns it off.
+    pub zipkin: Option<SocketAddr>,
     /// How often host metrics are taken; 0s turns them off.
     pub host_metrics: Period,
 }
@@ -31,7 +33,13 @@ impl Default for Config {
             start: Start::End,
             ..SourceConfig::default()
         }];
-        Self { sources, otlp_http: loopback(4318), otlp_grpc: loopback(4317), host_metrics: Period::secs(10) }
+        Self {
+            sources,
+            otlp_http: loopback(4318),
+            otlp_grpc: loopback(4317),
+            zipkin: Some(loopback(9411)),
+            host_metrics: Period::secs(10),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod config;
 mod relay;
 mod stats;
 mod tail;
+mod zipkin;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +25,8 @@ pub use config::{Config, SourceConfig, Start};
 pub use relay::{Cursor, Relay};
 pub use stats::{AgentStats, RelayStats};
 
+use zipkin::ZipkinReceiver;
+
 /// What the agent needs from its surroundings.
 pub struct Deps {
     pub senders: Senders,
@@ -40,6 +43,7 @@ pub struct Agent {
     tail: tail::Tail,
     http: HttpReceiver,
     grpc: GrpcReceiver,
+    zipkin: Option<ZipkinReceiver>,
     senders: Senders,
     stats: Arc<stats::TailStats>,
 }
@@ -57,8 +61,16 @@ pub async fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
     let http = HttpReceiver::bind(config.otlp_http, intake.clone())
         .await
         .with_context(|| taken(config.otlp_http))?;
-    let grpc = GrpcReceiver::bind(config.otlp_grpc, intake).await.with_context(|| taken(config.otlp_grpc))?;
-    Ok(Agent { tail, http, grpc, senders: deps.senders, stats })
+    let grpc = GrpcReceiver::bind(config.otlp_grpc, intake.clone())
+        .await
+        .with_context(|| taken(config.otlp_grpc))?;
+    let zipkin = match config.zipkin {
+        Some(address) => Some(ZipkinReceiver::bind(address, intake).await.with_context(|| {
+            format!("can't listen for Zipkin on {address}; choose another address with `agent.zipkin`, or null for none")
+        })?),
+        None => None,
+    };
+    Ok(Agent { tail, http, grpc, zipkin, senders: deps.senders, stats })
 }
 
 impl Agent {
@@ -84,6 +96,14 @@ impl Agent {
         self.grpc.local_addr()
     }
 
+    /// Where Zipkin's spans are listened for.
+    ///
+    /// # Errors
+    /// Never in practice; the system is asked for the address.
+    pub fn zipkin(&self) -> io::Result<Option<SocketAddr>> {
+        self.zipkin.as_ref().map(ZipkinReceiver::local_addr).transpose()
+    }
+
     /// Runs until the token is cancelled, then drains.
     ///
     /// # Errors
@@ -92,6 +112,14 @@ impl Agent {
         let tail = self.tail.run(self.senders.logs, shutdown.clone());
         let http = async { self.http.run(shutdown.clone()).await.context("receiving OTLP over HTTP failed") };
         let grpc = async { self.grpc.run(shutdown.clone()).await.context("receiving OTLP over gRPC failed") };
-        tokio::try_join!(tail, http, grpc).map(|_| ())
+        let zipkin = async {
+            match self.zipkin {
+                Some(zipkin) => {
+                    zipkin.run(shutdown.clone()).await.context("receiving from Zipkin's clients failed")
+                }
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(tail, http, grpc, zipkin).map(|_| ())
     }
 }

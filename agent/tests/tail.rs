@@ -49,7 +49,8 @@ impl Rig {
         let include = vec![format!("{}/logs/app*", self.folder.path().display())];
         let sources = vec![SourceConfig { include, start: self.start, ..SourceConfig::default() }];
         let loopback = "127.0.0.1:0".parse().unwrap();
-        let config = Config { sources, otlp_http: loopback, otlp_grpc: loopback, ..Config::default() };
+        let config =
+            Config { sources, otlp_http: loopback, otlp_grpc: loopback, zipkin: None, ..Config::default() };
         let sender = Arc::new(self.log.clone());
         let deps = Deps {
             senders: Senders { logs: sender.clone(), spans: sender.clone(), metrics: sender },

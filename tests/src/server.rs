@@ -13,9 +13,10 @@ use anyhow::Context;
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Every listener on a free port.
-const PORTS: [(&str, &str); 5] = [
+const PORTS: [(&str, &str); 6] = [
     ("WEIR_AGENT__OTLP_HTTP", "127.0.0.1:0"),
     ("WEIR_AGENT__OTLP_GRPC", "127.0.0.1:0"),
+    ("WEIR_AGENT__ZIPKIN", "127.0.0.1:0"),
     ("WEIR_COLLECTOR__INTAKE_HTTP", "127.0.0.1:0"),
     ("WEIR_COLLECTOR__INTAKE_GRPC", "127.0.0.1:0"),
     ("WEIR_QUERY__LISTEN", "127.0.0.1:0"),

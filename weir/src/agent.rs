@@ -71,5 +71,8 @@ pub(crate) fn announce(agent: &Agent, config: &Config) -> anyhow::Result<()> {
         config.agent.sources.iter().flat_map(|s| s.include.iter().map(String::as_str)).collect();
     say("agent", format_args!("follows {}", globs.join(" ")));
     say("otlp", format_args!("http://{} and grpc://{}", agent.otlp_http()?, agent.otlp_grpc()?));
+    if let Some(zipkin) = agent.zipkin()? {
+        say("zipkin", format_args!("http://{zipkin}/api/v2/spans"));
+    }
     Ok(())
 }
