@@ -206,3 +206,81 @@ async fn nothing_is_lost_or_doubled_by_kill_9() {
     check_traces(&client, &data, 20).await;
     client.server.stop().unwrap();
 }
+
+/// How much of what is there was found, and how much of what was found is there.
+#[derive(Debug, Default)]
+struct Score {
+    right: u64,
+    found: u64,
+    expected: u64,
+}
+
+impl Score {
+    fn precision(&self) -> f64 {
+        self.right as f64 / self.found as f64
+    }
+
+    fn recall(&self) -> f64 {
+        self.right as f64 / self.expected as f64
+    }
+}
+
+/// What the log lines alone tell: spans that wrote lines are observed, and their parents are found from times.
+#[tokio::test]
+async fn logs_alone_give_observed_spans() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(data) = TrainTicket::load(folder.path()) else { return };
+    let client = start(folder.path(), &config(&data));
+    client.wait_for_totals(data.entries.len() as u64, 0).await;
+
+    let rows: HashMap<(&str, &str), _> = data.spans.iter().map(|s| ((&*s.trace, &*s.span), s)).collect();
+    let mut logged: BTreeMap<&str, HashSet<&str>> = BTreeMap::new();
+    for entry in &data.entries {
+        logged.entry(&entry.trace).or_default().insert(&entry.span);
+    }
+    // Of the spans that lines name, the nearest ancestor that lines name too.
+    let parent_of = |trace: &str, span: &str| {
+        std::iter::successors(rows[&(trace, span)].parent.as_deref(), |&id| {
+            rows[&(trace, id)].parent.as_deref()
+        })
+        .find(|id| logged[trace].contains(id))
+    };
+    let (mut spans, mut services, mut edges) = (Score::default(), Score::default(), Score::default());
+    for (trace, ids) in &logged {
+        let answer = client.get(&format!("/api/v1/traces/{trace}")).await;
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let column = |name: &str| answer["spans"][name].as_array().unwrap().clone();
+        let names: Vec<String> =
+            answer["services"].as_array().unwrap().iter().map(|s| text(&s["name"])).collect();
+        let found: Vec<String> = column("id").iter().map(text).collect();
+        let truth: HashSet<&str> = ids.iter().map(|id| service(&rows[&(*trace, *id)].pod)).collect();
+        spans.found += found.len() as u64;
+        spans.expected += ids.len() as u64;
+        spans.right += found.iter().filter(|id| ids.contains(id.as_str())).count() as u64;
+        services.found += names.len() as u64;
+        services.expected += truth.len() as u64;
+        services.right += names.iter().filter(|name| truth.contains(name.as_str())).count() as u64;
+        for (id, parent) in found.iter().zip(column("parent")) {
+            let parent = usize::try_from(parent.as_i64().unwrap()).ok().map(|row| found[row].as_str());
+            let truth = parent_of(trace, id);
+            edges.found += u64::from(parent.is_some());
+            edges.expected += u64::from(truth.is_some());
+            edges.right += u64::from(truth.is_some() && parent == truth);
+        }
+        let observed = column("flags").iter().all(|flags| flags.as_u64().unwrap() & 2 == 2);
+        assert!(observed, "{trace}: no span has come, so all are marked as observed");
+    }
+    for (what, score) in [("spans", &spans), ("services", &services), ("parents", &edges)] {
+        println!(
+            "from logs alone, {what}: precision {:.4}, recall {:.4} of {}",
+            score.precision(),
+            score.recall(),
+            score.expected
+        );
+    }
+    // Every span that wrote a line is found, with its service; a parent is a guess, right this often.
+    assert_eq!((spans.right, spans.found), (35_709, 35_709));
+    assert_eq!((services.precision(), services.recall()), (1.0, 1.0));
+    assert!(edges.precision() > 0.99 && edges.recall() > 0.95, "{edges:?}");
+    client.server.stop().unwrap();
+}

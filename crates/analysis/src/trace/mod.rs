@@ -6,13 +6,14 @@
 //!   names the id as its parent stands below the server. Further spans of the same id and kind are kept as rows of their own and noted.
 //! - **A missing parent** leaves a span at the top level, flagged; **a cycle** is broken at its earliest member, and noted.
 //! - **Joined:** a span that was derived from a log line (`weir.derived`) and a real span of the same call become one row; `join` has the rules.
-//! - **Observed:** a span id that only log lines name becomes a row from its first to its last line, without parent. When the real span
-//!   comes it takes that row's place.
+//! - **Observed:** a span id that only log lines name becomes a row from its first to its last line; `infer` finds its parent
+//!   from times. When the real span comes it takes that row's place.
 //! - **Times are never moved.** Where clocks disagree a note says by how much.
 //! - **Critical path:** see `critical`.
 
 mod clock;
 mod critical;
+mod infer;
 mod join;
 mod lines;
 mod nodes;
@@ -44,6 +45,8 @@ impl Flags {
     pub const CLOCK: Flags = Flags(16);
     /// Made from a real span and one that was derived from a log line.
     pub const JOINED: Flags = Flags(32);
+    /// Observed, and its parent was found from times alone.
+    pub const INFERRED_PARENT: Flags = Flags(64);
 
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
@@ -160,6 +163,7 @@ pub fn assemble<'a>(spans: &[SpanRef<'a>], logs: &[LogRef<'a>]) -> Trace<'a> {
     let observed = nodes.add_observed(logs);
     let mut notes = Vec::new();
     tree::find_parents(&mut nodes, &mut notes);
+    infer::infer_parents(&mut nodes);
     let order = tree::depth_first(&mut nodes, &mut notes);
     let (services, operations, mut rows) = nodes.into_rows(&order.rows, &order.row_of);
     for note in &mut notes {

@@ -78,9 +78,10 @@ impl<'a> Nodes<'a> {
         let mut nodes =
             Nodes { list: Vec::with_capacity(spans.len()), by_id: HashMap::with_capacity(spans.len()) };
         let mut resource: (&[u8], &str) = (&[], "");
-        for (index, SpanRef { resource: from, span, .. }) in spans.iter().enumerate() {
-            // Neighbours mostly share their resource's bytes.
-            if !std::ptr::eq(resource.0, from.message()) || index == 0 {
+        for index in in_order(spans) {
+            let SpanRef { resource: from, span, .. } = &spans[index];
+            // Neighbours often share their resource's bytes.
+            if !std::ptr::eq(resource.0, from.message()) || nodes.list.is_empty() {
                 resource = (from.message(), from.service());
             }
             let (mut tag, mut call, mut flags) = (Tag::default(), Call::default(), Flags::default());
@@ -212,6 +213,16 @@ impl<'a> Nodes<'a> {
             .collect();
         (services.list, operations.list, rows)
     }
+}
+
+/// The spans in an order of their own, so that which of several with one id is meant does not depend on how they came.
+fn in_order(spans: &[SpanRef<'_>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..spans.len()).collect();
+    order.sort_unstable_by_key(|&at| {
+        let span = &spans[at].span;
+        (span.start, span.end, span.span_id, span.parent_span_id, span.kind.0, span.name, at)
+    });
+    order
 }
 
 /// Whether a span of this kind is the receiving end of a call.

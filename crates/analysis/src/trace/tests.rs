@@ -265,10 +265,48 @@ fn lines_alone_give_observed_spans() {
          1 a 60 9
          0 c 70 9",
         "
-        1 a 10-60 self=50 flags=2 logs=2/0/9
-        2 b 20-30 self=10 flags=2 logs=2/1/17
+        1 a 10-60 self=40 flags=2 logs=2/0/9
+        .2 b 20-30 self=10 flags=66 logs=2/1/17
         path 1:10-20 2:20-30 1:30-60
         where a=40 b=10",
+    );
+}
+
+#[test]
+fn the_parent_of_an_observed_span_contains_it_and_began_last() {
+    check(
+        "",
+        "1 a 10 9
+         1 a 90 9
+         2 b 20 9
+         2 b 60 9
+         3 c 30 9
+         3 c 50 9
+         4 d 55 9
+         4 d 70 9",
+        "
+        1 a 10-90 self=30 flags=2 logs=2/0/9
+        .2 b 20-60 self=20 flags=66 logs=2/0/9
+        ..3 c 30-50 self=20 flags=66 logs=2/0/9
+        .4 d 55-70 self=15 flags=66 logs=2/0/9
+        path 1:10-55 4:55-70 1:70-90
+        where a=65 d=15",
+    );
+}
+
+#[test]
+fn an_observed_span_never_stands_below_what_names_it_as_its_parent() {
+    check(
+        "2 1 b s 10 90",
+        "1 a 20 9
+         1 a 30 9",
+        "
+        1 a 20-30 self=0 flags=2 logs=2/0/9
+        .2 b 10-90 self=80 flags=24
+        note 2 starts-before-parent 10
+        note 2 ends-after-parent 60
+        path 2:10-90
+        where b=80",
     );
 }
 
@@ -281,7 +319,7 @@ fn a_real_span_takes_the_place_of_an_observed_one() {
          1 a 120 9",
         "
         1 a 0-100 self=100 logs=2/0/9
-        2 b 20-20 self=0 flags=2 logs=1/0/13
+        .2 b 20-20 self=0 flags=66 logs=1/0/13
         path 1:0-100
         where a=100",
     );
