@@ -1,6 +1,6 @@
 //! Checkpoints: how far each file is acknowledged, and every decision about it that its bytes alone do not tell.
 //!
-//! One JSON file, replaced in one durable step. A decision (a file's incarnation, a record cut by a timer) is written before any record that
+//! One JSON file, replaced in one durable step. A decision (a file's incarnation, its format, a record cut by a timer) is written before any record that
 //! depends on it is sent, so that reading again after a crash gives the same records.
 
 use std::io;
@@ -25,9 +25,9 @@ pub(crate) struct Saved {
     pub(crate) head_hash: u64,
     /// Hash of the last bytes before `acked`, see [`MARKER_BYTES`](crate::tail::MARKER_BYTES).
     pub(crate) marker: u64,
-    /// Offsets beyond `acked` at which a timer ended a record.
+    /// What was decided about the file, see [`Decision`](weir_parse::Decision).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) cuts: Vec<u64>,
+    pub(crate) decisions: Vec<String>,
     /// Bytes that were skipped because the file was there before the data folder.
     #[serde(default)]
     pub(crate) skipped: u64,
@@ -92,7 +92,7 @@ mod tests {
             head_len: 3,
             head_hash: 4,
             marker: 5,
-            cuts: vec![9],
+            decisions: vec!["cut 9".into()],
             skipped: 0,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use weir_parse::{Pattern, PatternConfig, PatternError};
 use weir_runtime::Period;
 use weir_runtime::config::Validate;
 
@@ -65,6 +66,57 @@ pub struct SourceConfig {
     pub path_pattern: Option<String>,
     /// Resource attributes; `${group}` stands for a group of `path_pattern`.
     pub attributes: BTreeMap<String, String>,
+    /// How the lines are written, where that is not to be detected.
+    pub format: FormatConfig,
+}
+
+/// A format that the user describes. What is not set is detected.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FormatConfig {
+    /// A regular expression over a line with named groups: `time level message logger thread trace_id span_id parent_id traceparent`
+    /// have a meaning, any other is an attribute of its name.
+    pub regex: Option<String>,
+    /// Instead of `regex`, a layout as logback has it, such as `%d [%thread] %-5level %logger - %msg`.
+    pub layout: Option<String>,
+    /// How the time is written, in terms of strptime.
+    pub time_format: Option<String>,
+    /// A regular expression that the first line of a record matches; other lines belong to the record before.
+    pub record_start: Option<String>,
+    /// Zone of times that name none: a name such as `Asia/Shanghai`, or `+08:00`.
+    pub zone: Option<String>,
+}
+
+impl FormatConfig {
+    /// The pattern, if one is described.
+    ///
+    /// # Errors
+    /// When a part of it is not what it should be.
+    pub fn pattern(&self) -> Result<Option<Pattern>, PatternError> {
+        let config = PatternConfig {
+            regex: self.regex.clone(),
+            layout: self.layout.clone(),
+            time_format: self.time_format.clone(),
+            start: self.record_start.clone(),
+        };
+        match config == PatternConfig::default() {
+            true => Ok(None),
+            false => Pattern::new(&config).map(Some),
+        }
+    }
+
+    /// The zone in seconds east of UTC, as it is now.
+    ///
+    /// # Errors
+    /// When there is no such zone.
+    pub fn zone_seconds(&self) -> Result<Option<i32>, jiff::Error> {
+        let Some(name) = &self.zone else { return Ok(None) };
+        let zone = match name.starts_with(['+', '-']) {
+            true => jiff::fmt::temporal::DateTimeParser::new().parse_time_zone(name)?,
+            false => jiff::tz::TimeZone::get(name)?,
+        };
+        Ok(Some(jiff::Timestamp::now().to_zoned(zone).offset().seconds()))
+    }
 }
 
 impl Validate for Config {
@@ -79,6 +131,14 @@ impl Validate for Config {
                 } else if !glob.starts_with('/') {
                     problems.push(format!("agent.sources[{i}]: the glob `{glob}` must begin with /"));
                 }
+            }
+            if let Err(error) = source.format.pattern() {
+                problems.push(format!("agent.sources[{i}].format: {error}"));
+            }
+            if let Err(error) = source.format.zone_seconds() {
+                problems.push(format!(
+                    "agent.sources[{i}].format.zone: {error}; write a name such as Asia/Shanghai, or +08:00"
+                ));
             }
             if let Some(Err(error)) = source.path_pattern.as_deref().map(regex::Regex::new) {
                 problems.push(format!("agent.sources[{i}].path_pattern: {error}"));

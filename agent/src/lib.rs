@@ -21,7 +21,7 @@ use weir_otlp::{GrpcReceiver, HttpReceiver, Intake, IntakeStats};
 use weir_runtime::Metrics;
 use weir_transport::Senders;
 
-pub use config::{Config, SourceConfig, Start};
+pub use config::{Config, FormatConfig, SourceConfig, Start};
 pub use relay::{Cursor, Relay};
 pub use stats::{AgentStats, RelayStats};
 

@@ -2,6 +2,7 @@
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use weir_parse::stream::Counts;
 use weir_runtime::Metrics;
 
 /// Counters of the tail.
@@ -10,6 +11,9 @@ pub(crate) struct TailStats {
     pub(crate) lines: Counter,
     pub(crate) records: Counter,
     pub(crate) truncated: Counter,
+    pub(crate) unparsed: Counter,
+    pub(crate) invalid_utf8: Counter,
+    pub(crate) dropped_bytes: Counter,
     pub(crate) dropped: Counter,
     pub(crate) errors: Counter,
     pub(crate) files: Gauge,
@@ -24,6 +28,21 @@ impl TailStats {
             truncated: metrics.register(
                 "weir_agent_truncated_records",
                 "Records cut at a limit or without their end",
+                Counter::default(),
+            ),
+            unparsed: metrics.register(
+                "weir_agent_unparsed_records",
+                "Records that the format of their file does not match, kept as plain text",
+                Counter::default(),
+            ),
+            invalid_utf8: metrics.register(
+                "weir_agent_invalid_utf8_lines",
+                "Lines with bytes that are no UTF-8, which were replaced",
+                Counter::default(),
+            ),
+            dropped_bytes: metrics.register(
+                "weir_agent_dropped_bytes",
+                "Bytes of lines and records cut off at a limit",
                 Counter::default(),
             ),
             dropped: metrics.register(
@@ -43,6 +62,17 @@ impl TailStats {
                 Gauge::default(),
             ),
         }
+    }
+}
+
+impl TailStats {
+    /// Adds what happened to one file between two looks at its parser.
+    pub(crate) fn count(&self, before: &Counts, after: &Counts) {
+        self.lines.inc_by(after.lines - before.lines);
+        self.truncated.inc_by(after.truncated - before.truncated);
+        self.unparsed.inc_by(after.unparsed - before.unparsed);
+        self.invalid_utf8.inc_by(after.invalid_utf8 - before.invalid_utf8);
+        self.dropped_bytes.inc_by(after.dropped_bytes - before.dropped_bytes);
     }
 }
 

@@ -117,7 +117,12 @@ fn entries(dir: &Path) -> Vec<Entry> {
                 has_newline: log.ends_with('\n'),
                 trace: after("TraceID: "),
                 span: after("SpanID: "),
-                logger: log.split_whitespace().nth(2).unwrap_or("").to_owned(),
+                logger: log
+                    .split_whitespace()
+                    .nth(2)
+                    .and_then(|word| word.split('#').next())
+                    .unwrap_or("")
+                    .to_owned(),
             });
         }
     }

@@ -1,12 +1,17 @@
 //! Finding files by globs, and what their paths say of them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use regex::Regex;
+use weir_parse::settle::Evidence;
+use weir_parse::{Options, Pattern};
 
+use super::TURN_BYTES;
 use crate::config::{SourceConfig, Start};
 
 /// Folders below the base of a glob that are entered.
@@ -21,6 +26,9 @@ pub(super) struct Source {
     path_pattern: Option<Regex>,
     attributes: BTreeMap<String, String>,
     pub(super) start: Start,
+    pattern: Option<Arc<Pattern>>,
+    /// Seconds east of UTC.
+    zone: Option<i32>,
 }
 
 impl Source {
@@ -45,7 +53,21 @@ impl Source {
             path_pattern: config.path_pattern.as_deref().map(Regex::new).transpose()?,
             attributes: config.attributes.clone(),
             start: config.start,
+            pattern: config.format.pattern()?.map(Arc::new),
+            zone: config.format.zone_seconds()?,
         })
+    }
+
+    /// What is known of a file before its first line from `from` on is read.
+    pub(super) fn options(&self, metadata: &Metadata, from: u64) -> Options {
+        let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let evidence = Evidence {
+            modified: modified.map(|since| since.as_nanos() as u64),
+            at_end: metadata.len().saturating_sub(from) <= TURN_BYTES as u64,
+            zone: self.zone,
+            host_zone: jiff::Zoned::now().offset().seconds(),
+        };
+        Options { pattern: self.pattern.clone(), evidence }
     }
 
     /// Regular files that the globs name, sorted.

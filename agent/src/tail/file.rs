@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use flate2::read::MultiGzDecoder;
 use weir_model::Incarnation;
-use weir_model::limits::BODY_BYTES;
 use weir_model::otlp::BodyWriter;
+use weir_parse::stream::{Counts, Event, Stream};
+use weir_parse::{Decision, Options};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::records::Assembler;
-use super::{HEAD_BYTES, TURN_BYTES, identity};
+use super::{HEAD_BYTES, LINE_BYTES, TURN_BYTES, identity, records};
 use crate::checkpoint::Saved;
 
 /// How long a file whose name is gone is still followed: its writer may not have noticed.
@@ -47,9 +47,13 @@ pub(super) struct Followed {
     /// Next byte to be read; bytes of an unfinished line are in `carry`.
     read: u64,
     carry: Vec<u8>,
-    /// Dropping the rest of a line that is over the limit.
-    skipping: bool,
-    assembler: Assembler,
+    /// Bytes of the unfinished line that were dropped because it is over the limit.
+    dropped: u64,
+    stream: Stream,
+    /// What was decided about the file and may be needed to read it again.
+    decisions: Vec<Decision>,
+    /// There are decisions that the checkpoint does not know: nothing may be sent before it does.
+    pub(super) unsaved: bool,
     /// Where the range of the batch under construction begins.
     batch_start: u64,
     /// Everything below is acknowledged.
@@ -61,12 +65,22 @@ pub(super) struct Followed {
     sent: VecDeque<(u64, u64)>,
     /// Hash of the bytes before `read`, to notice that a file was cut and written again.
     read_marker: Option<u64>,
-    cuts: VecDeque<u64>,
     skipped: u64,
     last_data: Instant,
     /// The name is gone or means another file: the rest is read, then it is let go.
     pub(super) gone: bool,
-    pub(super) lines: u64,
+}
+
+/// What the parser is given.
+enum Input<'a> {
+    Lines(&'a [u8]),
+    /// The head of a line that lacks its end or is too long.
+    CutLine {
+        head: &'a [u8],
+        end: u64,
+    },
+    /// Nothing has come for a while, or ever will.
+    Nothing,
 }
 
 /// What a turn has done.
@@ -87,6 +101,7 @@ impl Followed {
         metadata: &Metadata,
         file: File,
         attributes: Vec<(String, String)>,
+        options: Options,
         saved: Life,
     ) -> io::Result<Self> {
         let (head, content, read_marker) = match identity::is_gzip(path) {
@@ -104,7 +119,7 @@ impl Followed {
                     head_len: head.0,
                     head_hash: head.1,
                     marker: xxh3_64(b""),
-                    cuts: Vec::new(),
+                    decisions: Vec::new(),
                     skipped: 0,
                 });
                 let (device, inode) = identity::key(metadata);
@@ -123,19 +138,19 @@ impl Followed {
             content,
             read: saved.from,
             carry: Vec::new(),
-            skipping: false,
-            assembler: Assembler::default(),
+            dropped: 0,
+            stream: Stream::new(options, saved.decisions.iter().cloned(), saved.from),
+            decisions: saved.decisions,
+            unsaved: false,
             batch_start: saved.from,
             acked: saved.from,
             head,
             acked_marker: read_marker.unwrap_or_default(),
             sent: VecDeque::new(),
             read_marker,
-            cuts: saved.cuts.into(),
             skipped: saved.skipped,
             last_data: Instant::now(),
             gone: false,
-            lines: 0,
         })
     }
 
@@ -162,13 +177,15 @@ impl Followed {
         self.gone && self.last_data.elapsed() >= ROTATE_WAIT
     }
 
-    /// Reads up to a turn's bytes and writes the records that are complete.
+    /// Reads up to a turn's bytes and writes the records that are complete. `buf` holds an unfinished line and a turn's bytes.
     pub(super) fn turn(&mut self, buf: &mut [u8], now: u64, out: &mut BodyWriter) -> io::Result<Turn> {
-        debug_assert!(buf.len() >= TURN_BYTES);
+        debug_assert!(buf.len() >= LINE_BYTES + TURN_BYTES);
+        let kept = self.carry.len();
+        let room = &mut buf[kept..kept + TURN_BYTES];
         let n = match &mut self.content {
-            Content::Plain => self.file.read_at(buf, self.read)?,
+            Content::Plain => self.file.read_at(room, self.read)?,
             Content::Gzip { decoder, ended, .. } => {
-                let n = decoder.read(buf)?;
+                let n = decoder.read(room)?;
                 *ended = n == 0;
                 n
             }
@@ -180,8 +197,9 @@ impl Followed {
             return Ok(Turn::Cut);
         }
         self.last_data = Instant::now();
-        self.take(&buf[..n], now, out);
+        buf[..kept].copy_from_slice(&self.carry);
         self.read += n as u64;
+        self.take(&buf[..kept + n], kept, now, out);
         if matches!(self.content, Content::Plain) {
             self.read_marker = identity::marker(&self.file, self.read)?;
             if self.head.0 < HEAD_BYTES {
@@ -191,93 +209,74 @@ impl Followed {
         Ok(Turn::Read)
     }
 
-    fn take(&mut self, bytes: &[u8], now: u64, out: &mut BodyWriter) {
-        let mut from = 0;
-        for newline in memchr::memchr_iter(b'\n', bytes) {
-            let end = self.read + newline as u64 + 1;
-            let part = &bytes[from..newline];
-            from = newline + 1;
-            if std::mem::take(&mut self.skipping) {
-                continue;
-            }
-            if self.carry.is_empty() {
-                let start = end - 1 - part.len() as u64;
-                self.line(part, start, end, now, out);
-            } else {
-                let mut line = std::mem::take(&mut self.carry);
-                let start = end - 1 - (line.len() + part.len()) as u64;
-                line.extend_from_slice(part);
-                self.line(&line, start, end, now, out);
-                line.clear();
-                self.carry = line;
-            }
+    /// Takes bytes of which the first `kept` are the unfinished line.
+    fn take(&mut self, mut bytes: &[u8], kept: usize, now: u64, out: &mut BodyWriter) {
+        if self.dropped > 0 {
+            let Some(newline) = memchr::memchr(b'\n', &bytes[kept..]) else {
+                self.dropped += (bytes.len() - kept) as u64;
+                return;
+            };
+            let rest = &bytes[kept + newline + 1..];
+            let end = self.read - rest.len() as u64;
+            self.parse(Input::CutLine { head: &bytes[..kept], end }, now, out);
+            self.dropped = 0;
+            bytes = rest;
         }
-        if self.skipping {
-            return;
-        }
-        self.carry.extend_from_slice(&bytes[from..]);
-        if self.carry.len() > BODY_BYTES {
-            // The line goes on beyond the limit: its beginning is a record, the rest is dropped up to its newline.
-            let end = self.read + bytes.len() as u64;
-            let line = std::mem::take(&mut self.carry);
-            self.push(&line[..BODY_BYTES], end - line.len() as u64, end, true, now, out);
-            self.skipping = true;
-        }
+        let used = self.parse(Input::Lines(bytes), now, out);
+        let line = &bytes[used..];
+        let held = line.len().min(LINE_BYTES);
+        self.carry.clear();
+        self.carry.extend_from_slice(&line[..held]);
+        self.dropped = (line.len() - held) as u64;
     }
 
-    fn line(&mut self, line: &[u8], start: u64, end: u64, now: u64, out: &mut BodyWriter) {
-        // A writer that kept its position over a truncation leaves a hole of zeros before its next line.
-        let zeros = line.iter().take_while(|b| **b == 0).count();
-        let cut = line.len() > BODY_BYTES;
-        let line = &line[zeros..line.len().min(BODY_BYTES).max(zeros)];
-        self.push(line, start + zeros as u64, end, cut, now, out);
-    }
-
-    fn push(&mut self, line: &[u8], start: u64, end: u64, cut: bool, now: u64, out: &mut BodyWriter) {
-        while self.cuts.front().is_some_and(|cut| *cut <= start) {
-            let cut = self.cuts.pop_front();
-            if cut == self.assembler.pending_end() {
-                self.assembler.flush(now, out);
+    /// Runs the parser over something. What it decides is kept, what is a record is written. Returns how many bytes it took.
+    fn parse(&mut self, what: Input<'_>, now: u64, out: &mut BodyWriter) -> usize {
+        let Self { stream, decisions, unsaved, .. } = self;
+        let mut emit = |event: Event<'_>| match event {
+            Event::Record(record) => records::write(&record, now, out),
+            Event::Decision(decision) => {
+                decisions.push(decision);
+                *unsaved = true;
+            }
+        };
+        match what {
+            Input::Lines(chunk) => stream.push(chunk, &mut emit),
+            Input::CutLine { head, end } => {
+                stream.push_cut(head, end, &mut emit);
+                head.len()
+            }
+            Input::Nothing => {
+                stream.cut(&mut emit);
+                0
             }
         }
-        self.lines += 1;
-        self.assembler.push(line, start, end, cut, now, out);
-    }
-
-    /// Below this, every record is written to a batch.
-    fn written(&self) -> u64 {
-        let unread = self.read - self.carry.len() as u64;
-        self.assembler.pending_start().unwrap_or(unread).min(unread)
     }
 
     /// Whether a record has been waiting for further lines since before `since`.
     pub(super) fn waits_since(&self, since: Instant) -> bool {
-        self.assembler.pending_start().is_some() && self.last_data < since
+        self.stream.is_holding() && self.last_data < since
     }
 
-    /// Decides that the waiting record is complete. To be made durable before [`flush`](Self::flush).
-    pub(super) fn decide_cut(&mut self) {
-        if let Some(end) = self.assembler.pending_end() {
-            self.cuts.push_back(end);
-        }
-    }
-
-    pub(super) fn flush(&mut self, now: u64, out: &mut BodyWriter) {
-        self.assembler.flush(now, out);
+    /// Decides that the waiting record is complete, and writes it.
+    pub(super) fn cut(&mut self, now: u64, out: &mut BodyWriter) {
+        self.parse(Input::Nothing, now, out);
     }
 
     /// Writes what a file leaves that will never grow again: the waiting record and a line without its end.
     pub(super) fn finish(&mut self, now: u64, out: &mut BodyWriter) {
         let line = std::mem::take(&mut self.carry);
+        let end = self.read;
         if !line.is_empty() {
-            self.push(&line, self.read - line.len() as u64, self.read, true, now, out);
+            self.parse(Input::CutLine { head: &line, end }, now, out);
         }
-        self.assembler.flush(now, out);
+        self.dropped = 0;
+        self.cut(now, out);
     }
 
     /// Takes what was written so far as the range of a batch.
     pub(super) fn take_range(&mut self) -> Range<u64> {
-        let range = self.batch_start..self.written();
+        let range = self.batch_start..self.stream.resume();
         if !range.is_empty()
             && let Ok(Some(marker)) = identity::marker(&self.file, range.end)
         {
@@ -292,9 +291,11 @@ impl Followed {
         while let Some((_, marker)) = self.sent.pop_front_if(|(sent, _)| *sent <= end) {
             self.acked_marker = marker;
         }
-        while self.cuts.front().is_some_and(|cut| *cut < self.acked) {
-            self.cuts.pop_front();
-        }
+        let from = match &self.content {
+            Content::Plain => self.acked,
+            Content::Gzip { saved, .. } => saved.acked,
+        };
+        Decision::forget(&mut self.decisions, from);
     }
 
     /// Whether everything that was read is acknowledged.
@@ -312,14 +313,17 @@ impl Followed {
         self.read.saturating_sub(self.acked)
     }
 
-    pub(super) fn truncated(&self) -> u64 {
-        self.assembler.truncated
+    pub(super) fn counts(&self) -> Counts {
+        self.stream.counts()
     }
 
     /// What the checkpoint says of the file.
     pub(super) fn saved(&self) -> Saved {
         if let Content::Gzip { saved, .. } = &self.content {
-            return saved.as_ref().clone();
+            return Saved {
+                decisions: self.decisions.iter().map(Decision::to_string).collect(),
+                ..saved.as_ref().clone()
+            };
         }
         let head_len = self.head.0.min(HEAD_BYTES);
         Saved {
@@ -331,7 +335,7 @@ impl Followed {
             head_len,
             head_hash: self.head.1,
             marker: self.acked_marker,
-            cuts: self.cuts.iter().copied().collect(),
+            decisions: self.decisions.iter().map(Decision::to_string).collect(),
             skipped: self.skipped,
         }
     }
@@ -342,7 +346,7 @@ impl Followed {
 pub(super) struct Life {
     pub(super) incarnation: Incarnation,
     pub(super) from: u64,
-    pub(super) cuts: Vec<u64>,
+    pub(super) decisions: Vec<Decision>,
     pub(super) skipped: u64,
     /// What the checkpoint said of it.
     pub(super) saved: Option<Saved>,
@@ -351,7 +355,13 @@ pub(super) struct Life {
 impl Life {
     /// A new one. The incarnation must be saved before a record that carries it is sent.
     pub(super) fn new(from: u64) -> Self {
-        Self { incarnation: Incarnation(rand::random()), from, cuts: Vec::new(), skipped: from, saved: None }
+        Self {
+            incarnation: Incarnation(rand::random()),
+            from,
+            decisions: Vec::new(),
+            skipped: from,
+            saved: None,
+        }
     }
 
     pub(super) fn of(saved: &Saved) -> Option<Self> {
@@ -359,9 +369,16 @@ impl Life {
         Some(Self {
             incarnation,
             from: saved.acked,
-            cuts: saved.cuts.clone(),
+            decisions: saved.decisions.iter().filter_map(|text| decision(text)).collect(),
             skipped: saved.skipped,
             saved: Some(saved.clone()),
         })
     }
+}
+
+/// A decision as the checkpoint has it.
+fn decision(text: &str) -> Option<Decision> {
+    text.parse()
+        .inspect_err(|error| tracing::warn!(%error, "the checkpoint holds what this version does not know; it is ignored"))
+        .ok()
 }

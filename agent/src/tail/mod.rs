@@ -15,6 +15,8 @@ pub(crate) use run::Tail;
 
 /// Bytes read from one file before the next has its turn.
 const TURN_BYTES: usize = 256 * 1024;
+/// Bytes of an unfinished line that are kept. Enough above the limit of a body that the parser sees that it is over it.
+const LINE_BYTES: usize = weir_model::limits::BODY_BYTES + 4;
 /// First bytes by which a file is recognised.
 const HEAD_BYTES: u64 = 1024;
 /// Last acknowledged bytes by which a file is recognised.

@@ -18,11 +18,11 @@ use weir_model::{Signal, identity as names};
 use weir_transport::{Batch, Origin, Sender};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::TURN_BYTES;
 use super::deliver::{Delivered, Sealed, deliver};
 use super::discover::Source;
 use super::file::{Followed, Life, Turn};
 use super::identity;
+use super::{LINE_BYTES, TURN_BYTES};
 use crate::checkpoint::{Checkpoints, Saved};
 use crate::config::{Config, Start};
 use crate::stats::TailStats;
@@ -100,7 +100,7 @@ impl Tail {
                 body_since: Instant::now(),
                 queue: Some(queue),
                 delivered,
-                unsaved_lives: false,
+                unsaved: false,
             }
             .run(&stop)
         })?;
@@ -128,8 +128,8 @@ pub(crate) struct Tailer {
     body_since: Instant,
     queue: Option<mpsc::Sender<Sealed>>,
     delivered: blocking::Receiver<Delivered>,
-    /// A life began that the checkpoint does not know: nothing may be sent before it does.
-    unsaved_lives: bool,
+    /// A life began or something was decided that the checkpoint does not know: nothing may be sent before it does.
+    unsaved: bool,
 }
 
 fn now() -> u64 {
@@ -138,7 +138,7 @@ fn now() -> u64 {
 
 impl Tailer {
     fn run(mut self, stop: &CancellationToken) {
-        let mut buf = vec![0; TURN_BYTES];
+        let mut buf = vec![0; LINE_BYTES + TURN_BYTES];
         let (mut scanned, mut saved): (Option<Instant>, Instant) = (None, Instant::now());
         while !stop.is_cancelled() {
             self.acknowledge();
@@ -195,6 +195,11 @@ impl Tailer {
         ids.sort_unstable();
         let mut any = false;
         for id in ids {
+            // A batch that can't be sent is not added to.
+            if self.body.len() >= BATCH_BYTES {
+                self.seal();
+                break;
+            }
             any |= self.read(id, buf);
         }
         self.tail.stats.files.set(self.files.len() as i64);
@@ -219,31 +224,30 @@ impl Tailer {
             return false;
         }
         self.open_resource(id, &file);
-        let (lines, truncated, records) = (file.lines, file.truncated(), self.body.records());
+        let (before, records) = (file.counts(), self.body.records());
         let turn = file.turn(buf, now(), &mut self.body);
-        if let Ok(Turn::AtEnd) = turn
-            && file.is_over()
-        {
-            file.finish(now(), &mut self.body);
-        }
-        self.tail.stats.lines.inc_by(file.lines - lines);
-        self.tail.stats.truncated.inc_by(file.truncated() - truncated);
-        self.tail.stats.records.inc_by(self.body.records() - records);
-        let keep = match turn {
-            Ok(Turn::Read) => true,
-            Ok(Turn::AtEnd) => !(file.is_over() && file.is_done()),
+        match turn {
+            Ok(Turn::AtEnd) if file.is_over() => file.finish(now(), &mut self.body),
             Ok(Turn::Cut) => {
                 tracing::info!(path = %file.path.display(), "the file was cut and begins anew");
                 file.finish(now(), &mut self.body);
-                false
             }
+            _ => {}
+        }
+        self.unsaved |= std::mem::take(&mut file.unsaved);
+        self.tail.stats.records.inc_by(self.body.records() - records);
+        self.tail.stats.count(&before, &file.counts());
+        let keep = match turn {
+            Ok(Turn::Read) => true,
+            Ok(Turn::AtEnd) => !(file.is_over() && file.is_done()),
+            Ok(Turn::Cut) => false,
             Err(ref error) => {
                 self.tail.stats.errors.inc();
                 tracing::warn!(path = %file.path.display(), %error, "can't read the file; it is tried again");
                 true
             }
         };
-        let read = matches!(turn, Ok(Turn::Read | Turn::Cut)) || file.lines > lines;
+        let read = matches!(turn, Ok(Turn::Read | Turn::Cut)) || file.counts().lines > before.lines;
         if keep {
             self.files.insert(id, file);
         } else {
@@ -287,21 +291,12 @@ impl Tailer {
         let Some(since) = Instant::now().checked_sub(RECORD_AGE) else { return };
         let waiting: Vec<u64> =
             self.files.iter().filter(|(_, file)| file.waits_since(since)).map(|(id, _)| *id).collect();
-        if waiting.is_empty() {
-            return;
-        }
-        for id in &waiting {
-            self.files.get_mut(id).expect("just seen").decide_cut();
-        }
-        // That the record ends here is not in the bytes: it must be durable before the record is sent.
-        if !self.save() {
-            return;
-        }
         for id in waiting {
             let Some(mut file) = self.files.remove(&id) else { continue };
             self.open_resource(id, &file);
             let records = self.body.records();
-            file.flush(now(), &mut self.body);
+            file.cut(now(), &mut self.body);
+            self.unsaved |= std::mem::take(&mut file.unsaved);
             self.tail.stats.records.inc_by(self.body.records() - records);
             self.files.insert(id, file);
         }
@@ -312,7 +307,7 @@ impl Tailer {
         if self.in_body.is_empty() {
             return;
         }
-        if self.unsaved_lives && !self.save() {
+        if self.unsaved && !self.save() {
             return;
         }
         let mut origins = Vec::new();
@@ -351,7 +346,7 @@ impl Tailer {
         files.dedup_by(|b, a| a.incarnation == b.incarnation);
         match self.tail.checkpoints.save(files) {
             Ok(()) => {
-                self.unsaved_lives = false;
+                self.unsaved = false;
                 true
             }
             Err(error) => {
@@ -391,7 +386,7 @@ impl Tailer {
         for (id, file) in &mut self.files {
             file.gone = !seen.contains(id) && !still_there(file);
         }
-        if self.unsaved_lives || first {
+        if self.unsaved || first {
             self.save();
         }
     }
@@ -413,7 +408,7 @@ impl Tailer {
             Recognised::Another => return Ok(None),
             Recognised::Known(life) => life,
             Recognised::New => {
-                self.unsaved_lives = true;
+                self.unsaved = true;
                 Life::new(if first && source.start == Start::End && !identity::is_gzip(path) {
                     metadata.len()
                 } else {
@@ -421,7 +416,8 @@ impl Tailer {
                 })
             }
         };
-        let followed = Followed::open(path, &metadata, file, source.attributes(path), life)?;
+        let options = source.options(&metadata, life.from);
+        let followed = Followed::open(path, &metadata, file, source.attributes(path), options, life)?;
         self.next_id += 1;
         self.known.insert(key, self.next_id);
         self.files.insert(self.next_id, followed);

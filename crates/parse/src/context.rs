@@ -1,70 +1,215 @@
-//! Trace context as it stands in log lines.
+//! Trace context in the forms that lines carry: W3C `traceparent`, B3, SkyWalking's `sw8`, and named ids.
 
+use crate::parsed::Parsed;
+use memchr::memchr;
 use weir_model::{SpanId, TraceId};
 
-use crate::line::Line;
+/// Reads `00-<32 hex>-<16 hex>-<2 hex>` (W3C Trace Context). False for what is none.
+pub fn traceparent(text: &[u8], out: &mut Parsed) -> bool {
+    if text.len() < 55 || text[2] != b'-' || text[35] != b'-' || text[52] != b'-' || &text[..2] == b"ff" {
+        return false;
+    }
+    let (Ok(trace), Ok(span)) = (TraceId::from_hex(&text[3..35]), SpanId::from_hex(&text[36..52])) else {
+        return false;
+    };
+    out.trace_id = Some(trace);
+    out.span_id = Some(span);
+    out.trace_flags = hex_byte(&text[53..55]);
+    true
+}
 
-/// Reads a value under a key that loggers use for a trace or span id. Keys are compared without case, `_`, `-` and `.`.
-pub(crate) fn take_field(line: &mut Line<'_>, key: &str, value: &str) -> bool {
-    let key: String =
-        key.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
-    match key.as_str() {
-        "traceid" | "xb3traceid" | "otelhtraceid" | "oteltraceid" | "tr" => take_trace(line, value),
-        "spanid" | "xb3spanid" | "otelspanid" | "sp" => take_span(line, value),
-        "traceparent" => traceparent(line, value),
-        _ => false,
+/// Reads `<trace>-<span>[-<sampled>[-<parent>]]`, the single header of B3.
+pub fn b3(text: &[u8], out: &mut Parsed) -> bool {
+    let mut parts = text.split(|b| *b == b'-');
+    let (Some(trace), Some(span)) = (parts.next(), parts.next()) else { return false };
+    let (Ok(trace), Ok(span)) = (TraceId::from_hex_any(trace), SpanId::from_hex(span)) else { return false };
+    out.trace_id = Some(trace);
+    out.span_id = Some(span);
+    if let Some(sampled) = parts.next() {
+        out.trace_flags = Some(matches!(sampled, b"1" | b"d") as u8);
+    }
+    out.parent_span_id = parts.next().and_then(|p| SpanId::from_hex(p).ok());
+    true
+}
+
+/// Reads SkyWalking's `sw8`: eight parts with `-` between them, of which the second is the trace id in base64.
+///
+/// A SkyWalking trace id is free text; one of 32 hexadecimal digits (with or without its dots' tail) is taken, another is not an OpenTelemetry id.
+pub fn sw8(text: &[u8], out: &mut Parsed) -> bool {
+    let mut parts = text.split(|b| *b == b'-');
+    let (Some(sample @ (b"0" | b"1")), Some(encoded)) = (parts.next(), parts.next()) else { return false };
+    let mut decoded = [0u8; 96];
+    let Some(len) = base64(encoded, &mut decoded) else { return false };
+    if parts.count() != 6 || !skywalking(&decoded[..len], out) {
+        return false;
+    }
+    out.trace_flags = Some(sample[0] - b'0');
+    true
+}
+
+/// Reads a SkyWalking trace id as its log plug-ins print it (`TID:<id>`, or the third part of `SW_CTX`).
+pub fn skywalking(id: &[u8], out: &mut Parsed) -> bool {
+    let head = &id[..memchr(b'.', id).unwrap_or(id.len())];
+    match TraceId::from_hex(head) {
+        Ok(trace) => {
+            out.trace_id = Some(trace);
+            true
+        }
+        Err(_) => false,
     }
 }
 
-fn take_trace(line: &mut Line<'_>, text: &str) -> bool {
-    let id = TraceId::from_hex_any(text.as_bytes()).ok();
-    line.trace_id = line.trace_id.or(id);
-    id.is_some()
+/// What a named field says about the trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    Trace,
+    Span,
+    Parent,
+    Flags,
+    Traceparent,
+    B3,
+    Sw8,
+    /// Datadog's ids are decimal.
+    DecimalTrace,
+    DecimalSpan,
 }
 
-fn take_span(line: &mut Line<'_>, text: &str) -> bool {
-    let id = SpanId::from_hex(text.as_bytes()).ok();
-    line.span_id = line.span_id.or(id);
-    id.is_some()
+/// Keys under which loggers, MDCs and frameworks write trace context, in lower case without `_`, `-` and `.`.
+pub fn field(key: &[u8]) -> Option<Field> {
+    // Longest of the names below, with their separators.
+    if key.len() > 32 || key.len() < 2 {
+        return None;
+    }
+    let mut plain = [0u8; 32];
+    let mut len = 0;
+    for b in key.iter().filter(|b| !matches!(b, b'_' | b'-' | b'.')) {
+        plain[len] = b.to_ascii_lowercase();
+        len += 1;
+    }
+    Some(match &plain[..len] {
+        b"traceid" | b"xb3traceid" | b"oteltraceid" | b"@tr" => Field::Trace,
+        b"spanid" | b"xb3spanid" | b"otelspanid" | b"@sp" | b"logginggoogleapiscom/spanid" => Field::Span,
+        b"parentspanid" | b"parentid" | b"xb3parentspanid" | b"@ps" => Field::Parent,
+        b"traceflags" | b"oteltraceflags" => Field::Flags,
+        b"traceparent" => Field::Traceparent,
+        b"b3" => Field::B3,
+        b"sw8" => Field::Sw8,
+        b"ddtraceid" => Field::DecimalTrace,
+        b"ddspanid" => Field::DecimalSpan,
+        b"logginggoogleapiscom/trace" => Field::Trace,
+        _ => return None,
+    })
 }
 
-/// `00-<32 digits>-<16 digits>-<2 digits>`. Source: W3C Trace Context, section 3.2.2.
-fn traceparent(line: &mut Line<'_>, text: &str) -> bool {
-    let mut parts = text.split('-');
-    match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(version), Some(trace), Some(span), Some(_)) if version.len() == 2 => {
-            take_trace(line, trace) && take_span(line, span)
+impl Field {
+    /// Takes the field's value into the record; false for a value that is none, which then stays an attribute.
+    pub fn take(self, value: &[u8], out: &mut Parsed) -> bool {
+        let decimal = || std::str::from_utf8(value).ok()?.parse::<u64>().ok();
+        match self {
+            Field::Trace => {
+                // Google writes projects/<project>/traces/<id>.
+                let id = value.rsplit(|b| *b == b'/').next().unwrap_or(value);
+                set(&mut out.trace_id, TraceId::from_hex_any(id).ok())
+            }
+            Field::Span => set(&mut out.span_id, SpanId::from_hex(value).ok()),
+            Field::Parent => set(&mut out.parent_span_id, SpanId::from_hex(value).ok()),
+            Field::Flags => set(&mut out.trace_flags, hex_byte(value)),
+            Field::Traceparent => traceparent(value, out),
+            Field::B3 => b3(value, out),
+            Field::Sw8 => sw8(value, out),
+            Field::DecimalTrace => set(&mut out.trace_id, decimal().and_then(TraceId::from_low)),
+            Field::DecimalSpan => set(&mut out.span_id, decimal().and_then(|n| SpanId::new(n.to_be_bytes()))),
         }
-        _ => false,
     }
 }
 
-/// Finds ids in free text: `TraceID: x SpanID: y`, `trace_id=x`, `[service,trace,span]`.
-pub(crate) fn find(line: &mut Line<'_>, text: &str) {
-    for (at, _) in text.match_indices(['=', ':', ',']) {
-        let digits = text[at + 1..].trim_start_matches([' ', '"']);
-        let len = digits.bytes().take_while(u8::is_ascii_hexdigit).count();
-        if len != 16 && len != 32 {
-            continue;
-        }
-        let value = &digits[..len];
-        if text.as_bytes()[at] == b',' {
-            spring(line, text, at, value);
-            continue;
-        }
-        let start = text[..at]
-            .rfind(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)))
-            .map_or(0, |i| i + 1);
-        take_field(line, &text[start..at], value);
+fn set<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+    let found = value.is_some();
+    if found {
+        *slot = value;
     }
+    found
 }
 
-/// Spring Cloud Sleuth and Boot write `[service,trace,span]`.
-fn spring(line: &mut Line<'_>, text: &str, at: usize, value: &str) {
-    let Some(open) = text[..at].rfind('[') else { return };
-    match text[open + 1..at].matches(',').count() {
-        0 => drop(take_trace(line, value)),
-        1 => drop(take_span(line, value)),
-        _ => {}
+/// One or two hexadecimal digits.
+fn hex_byte(text: &[u8]) -> Option<u8> {
+    if text.is_empty() || text.len() > 2 {
+        return None;
+    }
+    u8::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
+}
+
+/// Decodes base64 with its padding into `out`; gives the length.
+fn base64(text: &[u8], out: &mut [u8]) -> Option<usize> {
+    let mut len = 0;
+    let (mut bits, mut held) = (0u32, 0);
+    for b in text.iter().take_while(|b| **b != b'=') {
+        let six = match b {
+            b'A'..=b'Z' => b - b'A',
+            b'a'..=b'z' => b - b'a' + 26,
+            b'0'..=b'9' => b - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | six as u32;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            *out.get_mut(len)? = (bits >> held) as u8;
+            len += 1;
+            bits &= (1 << held) - 1;
+        }
+    }
+    Some(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "6f3cbf058c2765548a39ad724905d6a1";
+    const SPAN: &str = "37d8fe439ba5bef1";
+
+    fn ids(out: &Parsed) -> (Option<String>, Option<String>, Option<u8>) {
+        (out.trace_id.map(|t| t.to_string()), out.span_id.map(|s| s.to_string()), out.trace_flags)
+    }
+
+    #[test]
+    fn headers() {
+        let both = (Some(TRACE.into()), Some(SPAN.into()), Some(1));
+        let mut out = Parsed::default();
+        assert!(traceparent(format!("00-{TRACE}-{SPAN}-01").as_bytes(), &mut out));
+        assert_eq!(ids(&out), both);
+        let mut out = Parsed::default();
+        assert!(b3(format!("{TRACE}-{SPAN}-1-0000000000000007").as_bytes(), &mut out));
+        assert_eq!(ids(&out), both);
+        assert_eq!(out.parent_span_id.unwrap().to_string(), "0000000000000007");
+        // The id below is the base64 of TRACE followed by a thread and a sequence, as the Java agent makes it.
+        let mut out = Parsed::default();
+        let sw = b"1-NmYzY2JmMDU4YzI3NjU1NDhhMzlhZDcyNDkwNWQ2YTEuMzIuMTY=-c2Vn-3-c3Zj-aW5z-ZXA=-cGVlcg==";
+        assert!(sw8(sw, &mut out));
+        assert_eq!(ids(&out), (Some(TRACE.into()), None, Some(1)));
+    }
+
+    #[test]
+    fn what_is_no_context() {
+        let mut out = Parsed::default();
+        for text in ["", "-", "00-zz", "ff-6f3cbf058c2765548a39ad724905d6a1-37d8fe439ba5bef1-01"] {
+            assert!(!traceparent(text.as_bytes(), &mut out), "{text}");
+            assert!(!b3(text.as_bytes(), &mut out), "{text}");
+            assert!(!sw8(text.as_bytes(), &mut out), "{text}");
+        }
+        assert_eq!(out, Parsed::default());
+    }
+
+    #[test]
+    fn keys() {
+        for key in ["traceId", "trace_id", "TraceID", "X-B3-TraceId", "trace.id", "@tr"] {
+            assert_eq!(field(key.as_bytes()), Some(Field::Trace), "{key}");
+        }
+        assert_eq!(field(b"otelSpanID"), Some(Field::Span));
+        assert_eq!(field(b"dd.trace_id"), Some(Field::DecimalTrace));
+        assert_eq!(field(b"message"), None);
     }
 }

@@ -1,20 +1,38 @@
-//! Log lines to fields. A parser is given bytes and returns what it understood; it never fails and the line itself is kept.
+//! From the bytes of a log file to records: wrappers, formats, stack traces, times and the spans that a single line yields.
 //!
-//! Everything is a function of the bytes of one entry, so reading a file again gives the same records:
-//! - [`wrapper`]: what a container engine puts around a line (Docker json-file, CRI)
-//! - [`line`]: time, severity, logger and trace context in a line, structured ([`json`], [`logfmt`], [`access`]) or not
-//! - [`time`]: timestamps as loggers write them
-//! - [`continuation`]: which lines belong to the one before them, as in stack traces
+//! Everything in here is a pure function of its arguments: no I/O, no clock, no randomness. Parsing never fails; what no format
+//! recognises is a plain text record, and every record gives its raw line back.
+//!
+//! Invariant: what a [`Stream`] emits depends only on the bytes from its resume offset on and on the [`Decision`]s it was given or
+//! has announced. A caller that stores each announced decision durably before it sends a record that follows it, and hands them
+//! back when it reads again, gets the same records again.
+//!
+//! - [`stream`]: the whole path for one file, which is what an agent uses
+//! - [`format`]: one matcher per known format; [`parsed`]: what they fill in
+//! - [`wrapper`]: Docker's json-file and CRI around any format
+//! - [`detect`]: which format a file has; [`decision`]: the durable form of what was decided
+//! - [`trace`]: which lines continue a stack trace, and the exception in it
+//! - [`settle`]: times that lack a date or a zone
+//! - [`pattern`]: a format that the user describes
 
-pub mod access;
-mod context;
-pub mod continuation;
-pub mod json;
-pub mod line;
-pub mod logfmt;
+pub mod attr;
+pub mod context;
+pub mod decision;
+pub mod detect;
+pub mod format;
+pub mod parsed;
+pub mod pattern;
+mod scan;
+pub mod settle;
+pub mod severity;
+pub mod stream;
 pub mod time;
+pub mod trace;
 pub mod wrapper;
 
-pub use line::{Field, Line, parse_line};
-pub use time::Stamp;
-pub use wrapper::{Entry, Wrapper, unwrap_entry};
+pub use decision::{Decision, Locked};
+pub use format::Format;
+pub use parsed::{Issues, Parsed, Text, Value};
+pub use pattern::{Pattern, PatternConfig, PatternError};
+pub use stream::{Options, Record, Stream};
+pub use wrapper::Wrapper;

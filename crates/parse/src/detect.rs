@@ -1,0 +1,150 @@
+//! Which format a file has, from its first lines.
+//!
+//! Every format is tried on every line of the sample, the wrapper first and the formats on what it holds. The format with the most
+//! matches wins, if it matches at least half of the lines that can begin a record; of equals the more particular one. The counts are
+//! kept, so that the choice can be explained.
+
+use crate::format::Format;
+use crate::parsed::{Parsed, Text};
+use crate::scan::str_of;
+use crate::time::When;
+use crate::trace::Tracer;
+use crate::wrapper::Wrapper;
+use memchr::memchr;
+
+/// Lines that are looked at.
+pub const SAMPLE_LINES: usize = 64;
+
+/// Lines that must agree before a lock counts as firm; a weaker one is given up at the first line that fails.
+pub const AGREE_LINES: u32 = 8;
+
+/// Longest part of a line that is looked at, in bytes.
+const SAMPLE_LINE_BYTES: usize = 16 * 1024;
+
+/// How often each candidate matched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Detected {
+    pub wrapper: Wrapper,
+    pub format: Format,
+    /// Lines of the sample that `format` matched.
+    pub lines: u32,
+    /// Lines of the sample.
+    pub sampled: u32,
+    /// Lines that can begin a record, which is what formats are measured against.
+    pub heads: u32,
+    /// Lines with each wrapper.
+    pub wrappers: [(Wrapper, u32); 2],
+    /// Lines that each format matched, the most particular first.
+    pub formats: [(Format, u32); Format::ALL.len()],
+    /// Time of the last line that said one, as far as it said it.
+    pub last_time: Option<When>,
+}
+
+impl Detected {
+    /// The choice and its reason in one sentence.
+    pub fn reason(&self) -> String {
+        let around = match self.wrapper {
+            Wrapper::None => String::new(),
+            wrapper => format!(" inside {}", wrapper.name()),
+        };
+        let name = self.format.name();
+        if self.sampled == 0 {
+            return "there is no line yet".into();
+        }
+        if self.format == Format::Plain {
+            let best = self.formats.iter().filter(|(f, _)| *f != Format::Plain).max_by_key(|(_, n)| *n);
+            let (best, n) = best.map_or(("none", 0), |(f, n)| (f.name(), *n));
+            return format!(
+                "{name}{around}: no format matches half of the {} lines that can begin a record (most: {best}, {n})",
+                self.heads
+            );
+        }
+        format!("{name}{around}: it matches {} of {} lines that can begin a record", self.lines, self.heads)
+    }
+}
+
+/// Looks at the first lines of `bytes`; a last line without its end is left out, unless it is the only one.
+pub fn detect(bytes: &[u8]) -> Detected {
+    let lines = || lines(bytes).take(SAMPLE_LINES).map(|line| &line[..line.len().min(SAMPLE_LINE_BYTES)]);
+    let mut found = Detected {
+        wrappers: [(Wrapper::Docker, 0), (Wrapper::Cri, 0)],
+        formats: Format::ALL.map(|f| (f, 0)),
+        ..Detected::default()
+    };
+    let mut scratch = String::new();
+    for line in lines() {
+        found.sampled += 1;
+        for (wrapper, count) in &mut found.wrappers {
+            *count += u32::from(wrapper.unwrap(line, &mut scratch).is_some());
+        }
+    }
+    let best = found.wrappers.iter().max_by_key(|(_, n)| *n);
+    found.wrapper = best.filter(|(_, n)| *n * 2 >= found.sampled.max(1)).map_or(Wrapper::None, |(w, _)| *w);
+    let mut parsed = Parsed::default();
+    let mut tracer = Tracer::default();
+    for line in lines() {
+        let Some(entry) = found.wrapper.unwrap(line, &mut scratch) else { continue };
+        let content = match entry.content {
+            Text::Line(span) => span.of(line),
+            Text::Scratch(span) => span.of(scratch.as_bytes()),
+            Text::Static(text) => text.as_bytes(),
+        };
+        sample(str_of(content), &mut found, &mut tracer, &mut parsed);
+    }
+    choose(&mut found);
+    found
+}
+
+fn sample(line: &str, found: &mut Detected, tracer: &mut Tracer, parsed: &mut Parsed) {
+    let mut matched = false;
+    for (format, count) in &mut found.formats {
+        let hit = *format != Format::Plain && format.parse(line, parsed);
+        if hit && !matched {
+            found.last_time = parsed.time.or(found.last_time);
+        }
+        matched |= hit;
+        *count += u32::from(hit);
+    }
+    if matched {
+        *tracer = Tracer::begin(line.as_bytes());
+    } else if line.trim().is_empty() || tracer.continues(line.as_bytes(), true) {
+        return;
+    }
+    found.heads += 1;
+}
+
+fn choose(found: &mut Detected) {
+    let mut best = (Format::Plain, 0);
+    for &(format, n) in &found.formats {
+        if n > best.1 {
+            best = (format, n);
+        }
+    }
+    if best.1 == 0 || best.1 * 2 < found.heads {
+        best = (Format::Plain, found.heads);
+    }
+    (found.format, found.lines) = best;
+    for (format, n) in &mut found.formats {
+        if *format == Format::Plain {
+            *n = found.heads;
+        }
+    }
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    let mut first = true;
+    std::iter::from_fn(move || {
+        let line = match memchr(b'\n', rest) {
+            Some(end) => {
+                let line = &rest[..end];
+                rest = &rest[end + 1..];
+                line
+            }
+            None if first && !rest.is_empty() => std::mem::take(&mut rest),
+            None => return None,
+        };
+        first = false;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    })
+}

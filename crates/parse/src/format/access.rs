@@ -1,0 +1,232 @@
+//! Access logs of nginx and Apache: common, combined, and what configurations add after them.
+//!
+//! What follows the user agent has no fixed order in the wild, so each item is known by its shape: seconds (the first is the request's,
+//! the second the upstream's), addresses with a port, 32 hexadecimal digits, a `traceparent`; or by a name before `=`. nginx separates
+//! tries of one upstream group by a comma and groups after an internal redirect by a colon; such a list is one item.
+
+use super::fields::set_time;
+use crate::attr;
+use crate::context;
+use crate::parsed::{Parsed, Span, Text, Value};
+use crate::scan::{Cursor, seconds, str_of};
+use crate::severity;
+use crate::time;
+use memchr::memchr;
+use weir_model::TraceId;
+
+pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
+    let mut cursor = Cursor::new(line);
+    let client = cursor.until(b' ')?;
+    let _ident = cursor.until(b' ')?;
+    // A user name may hold spaces, so it goes up to the bracket of the time.
+    let user = cursor.until(b'[')?;
+    let user = Span { end: user.end.checked_sub(1).filter(|end| *end >= user.start)?, ..user };
+    let (when, len) = time::clf(cursor.rest())?;
+    set_time(out, when, Text::Line(Span::new(cursor.pos, cursor.pos + len)));
+    cursor.pos += len;
+    cursor.eat_all(b"] \"")?;
+    let request = quoted(&mut cursor)?;
+    cursor.eat(b' ')?;
+    let status = cursor.number().filter(|n| (100..=999).contains(n) || *n == 0)? as i64;
+    cursor.eat(b' ')?;
+    out.push_str(attr::CLIENT_ADDRESS, client);
+    if user.of(line) != b"-" {
+        out.push_str(attr::USER_NAME, user);
+    }
+    self::request(line, request, out);
+    out.push_int(attr::STATUS, status);
+    match cursor.peek()? {
+        b'-' => cursor.pos += 1,
+        _ => {
+            let size = cursor.number()? as i64;
+            out.push_int(attr::RESPONSE_BODY_BYTES, size);
+        }
+    }
+    out.severity = severity::from_status(status);
+    out.body = Text::Line(Span::new(0, line.len()));
+    if cursor.at_end() {
+        return Some(());
+    }
+    cursor.eat(b' ')?;
+    if cursor.peek() == Some(b'"') {
+        cursor.pos += 1;
+        let referer = quoted(&mut cursor)?;
+        cursor.eat_all(b" \"")?;
+        let agent = quoted(&mut cursor)?;
+        for (key, span) in [(attr::REFERER, referer), (attr::USER_AGENT, agent)] {
+            if span.of(line) != b"-" {
+                out.push_str(key, span);
+            }
+        }
+        if cursor.at_end() {
+            return Some(());
+        }
+        cursor.eat(b' ')?;
+    }
+    extras(&mut cursor, out);
+    Some(())
+}
+
+/// The inside of a quoted field. nginx writes a quote as `\x22`, Apache as `\"`.
+#[inline]
+fn quoted(cursor: &mut Cursor<'_>) -> Option<Span> {
+    let start = cursor.pos;
+    loop {
+        let at = cursor.pos + memchr(b'"', cursor.rest())?;
+        cursor.pos = at + 1;
+        let slashes = cursor.line[start..at].iter().rev().take_while(|b| **b == b'\\').count();
+        if slashes % 2 == 0 {
+            return Some(Span::new(start, at));
+        }
+    }
+}
+
+/// `GET /path?query HTTP/1.1`; anything else (a TLS handshake on a plain port) has no parts.
+#[inline]
+fn request(line: &[u8], span: Span, out: &mut Parsed) {
+    let text = span.of(line);
+    let Some(method) = memchr(b' ', text).filter(|len| text[..*len].iter().all(u8::is_ascii_uppercase))
+    else {
+        return;
+    };
+    let base = span.start as usize;
+    let target = method + 1;
+    let (end, protocol) = match memchr::memrchr(b' ', &text[target..]) {
+        Some(len) if text[target + len + 1..].starts_with(b"HTTP/") => (target + len, Some(target + len + 1)),
+        _ => (text.len(), None),
+    };
+    out.push_str(attr::METHOD, Span::new(base, base + method));
+    match memchr(b'?', &text[target..end]) {
+        Some(len) => {
+            out.push_str(attr::PATH, Span::new(base + target, base + target + len));
+            out.push_str(attr::QUERY, Span::new(base + target + len + 1, base + end));
+        }
+        None => out.push_str(attr::PATH, Span::new(base + target, base + end)),
+    }
+    if let Some(at) = protocol {
+        out.push(Text::Static(attr::PROTOCOL_NAME), Value::Str(Text::Static("http")));
+        out.push_str(attr::PROTOCOL_VERSION, Span::new(base + at + 5, base + text.len()));
+    }
+}
+
+/// Which of the items that have the same shape was seen already.
+#[derive(Default)]
+struct Seen {
+    request_time: bool,
+    upstream_time: bool,
+}
+
+fn extras(cursor: &mut Cursor<'_>, out: &mut Parsed) {
+    let mut seen = Seen::default();
+    while !cursor.at_end() {
+        cursor.spaces();
+        let name = name(cursor);
+        let item = if cursor.eat(b'"').is_some() {
+            match quoted(cursor) {
+                Some(span) => span,
+                None => return,
+            }
+        } else {
+            list(cursor)
+        };
+        match name {
+            Some(name) => named(cursor.line, name, item, out),
+            None => shaped(cursor.line, item, &mut seen, out),
+        }
+    }
+}
+
+/// A `name=` before an item.
+fn name(cursor: &mut Cursor<'_>) -> Option<Span> {
+    let rest = cursor.rest();
+    let len = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
+    if len == 0 || rest.get(len) != Some(&b'=') {
+        return None;
+    }
+    let span = Span::new(cursor.pos, cursor.pos + len);
+    cursor.pos += len + 1;
+    Some(span)
+}
+
+/// An item with all its tries: `a, b : c`.
+fn list(cursor: &mut Cursor<'_>) -> Span {
+    let start = cursor.pos;
+    loop {
+        let end = cursor.upto(b' ').end as usize;
+        if cursor.line[start..end].ends_with(b",") {
+            cursor.pos = (end + 1).min(cursor.line.len());
+        } else if cursor.rest().starts_with(b" : ") {
+            cursor.pos += 3;
+        } else {
+            return Span::new(start, end);
+        }
+        if cursor.at_end() {
+            return Span::new(start, cursor.line.len());
+        }
+    }
+}
+
+fn named(line: &[u8], name: Span, item: Span, out: &mut Parsed) {
+    let value = item.of(line);
+    if value == b"-" || value.is_empty() {
+        return;
+    }
+    match name.of(line) {
+        b"rt" | b"request_time" => request_time(line, item, out),
+        b"urt" | b"upstream_response_time" => out.push_str(attr::UPSTREAM_TIME, item),
+        b"ua" | b"upstream" | b"upstream_addr" => out.push_str(attr::UPSTREAM_ADDRESS, item),
+        b"request_id" | b"rid" | b"req_id" => out.push_str(attr::REQUEST_ID, item),
+        b"host" => out.push_str(attr::HOST_HEADER, item),
+        key => {
+            let taken = context::field(key).is_some_and(|field| field.take(value, out));
+            if !taken {
+                out.push(Text::Line(name), Value::Str(Text::Line(item)));
+            }
+        }
+    }
+}
+
+fn shaped(line: &[u8], item: Span, seen: &mut Seen, out: &mut Parsed) {
+    let value = item.of(line);
+    let first = value.split(|b| matches!(b, b',' | b' ')).next().unwrap_or_default();
+    let is_time = seconds(first).is_some() && first.contains(&b'.');
+    match value {
+        b"" => {}
+        b"-" => {
+            // Nothing passed the request on: the place of the upstream's time is empty.
+            seen.upstream_time |= seen.request_time;
+        }
+        _ if is_time && !seen.request_time && first.len() == value.len() => {
+            seen.request_time = true;
+            request_time(line, item, out);
+        }
+        _ if is_time && !seen.upstream_time => {
+            seen.upstream_time = true;
+            out.push_str(attr::UPSTREAM_TIME, item);
+        }
+        _ if context::traceparent(value, out) => {}
+        _ if value.len() == 32 && TraceId::from_hex(value).is_ok() => out.push_str(attr::REQUEST_ID, item),
+        _ if is_upstream(first) => out.push_str(attr::UPSTREAM_ADDRESS, item),
+        _ if str_of(first).parse::<std::net::IpAddr>().is_ok() => out.push_str(attr::FORWARDED_FOR, item),
+        _ => out.push(Text::Static("nginx.extra"), Value::Str(Text::Line(item))),
+    }
+}
+
+fn request_time(line: &[u8], item: Span, out: &mut Parsed) {
+    let Some(nanos) = seconds(item.of(line)) else { return };
+    out.duration = Some(nanos);
+    out.push(Text::Static(attr::REQUEST_TIME), Value::Double(nanos as f64 / 1e9));
+}
+
+/// `10.0.0.1:8080`, `[::1]:8080`, `unix:/run/app.sock`.
+fn is_upstream(item: &[u8]) -> bool {
+    if item.starts_with(b"unix:") {
+        return true;
+    }
+    let Some(colon) = memchr::memrchr(b':', item) else { return false };
+    let port = &item[colon + 1..];
+    let host = &item[..colon];
+    !port.is_empty()
+        && port.iter().all(u8::is_ascii_digit)
+        && (host.contains(&b'.') || host.ends_with(b"]") || host == b"localhost")
+}

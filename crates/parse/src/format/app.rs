@@ -1,0 +1,381 @@
+//! Lines of applications: a time, a level, and around them what the pattern of logback, log4j, Spring Boot or Python's `logging` puts.
+//!
+//! These patterns are written by hand in every project, so the parts are known by their shape and not by their place: `[…]` is a
+//! thread, a process id, an `app,trace,span` triple or a level; `---` belongs to Spring Boot; `Name: value` pairs with a trace key
+//! are MDC; a name before the separator is the logger. The message is what follows. A level must be there.
+
+use super::fields::set_time;
+use crate::attr;
+use crate::context::{self, Field};
+use crate::parsed::{Parsed, Span, Text, Value};
+use crate::scan::{Cursor, str_of};
+use crate::severity;
+use crate::time::{self, Date, When};
+use memchr::memchr;
+use weir_model::{SpanId, TraceId};
+
+/// Parts between the time and the message; Spring Boot has the most, nine.
+const MAX_PARTS: usize = 12;
+
+pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
+    let mut cursor = Cursor::new(line);
+    // `%-5level %d …` and `LEVEL time …` put the level first.
+    let mut state = State::default();
+    if !line.first()?.is_ascii_digit() && line[0] != b'[' {
+        state.level(&mut cursor, out)?;
+    }
+    stamp(&mut cursor, out)?;
+    for _ in 0..MAX_PARTS {
+        cursor.spaces();
+        match state.part(&mut cursor, out) {
+            Next::Part => {}
+            Next::Message => break,
+            Next::Fail => return None,
+        }
+    }
+    if !state.has_level {
+        return None;
+    }
+    if cursor.at_end() {
+        cursor.pos = line.len();
+    }
+    state.finish(out);
+    out.body = Text::Line(cursor.tail());
+    Some(())
+}
+
+/// The time, in brackets or not.
+fn stamp(cursor: &mut Cursor<'_>, out: &mut Parsed) -> Option<()> {
+    let bracket = cursor.eat(b'[').is_some();
+    let rest = cursor.rest();
+    let (when, len) = time::iso(rest).or_else(|| time::short_date(rest)).or_else(|| {
+        let (time, len) = time::clock(rest)?;
+        Some((When { date: Date::None, time, zone: None }, len))
+    })?;
+    set_time(out, when, Text::Line(Span::new(cursor.pos, cursor.pos + len)));
+    cursor.pos += len;
+    if bracket {
+        cursor.eat(b']')?;
+    }
+    matches!(cursor.peek(), Some(b' ' | b'\t' | b'|' | b':' | b'[')).then_some(())
+}
+
+enum Next {
+    Part,
+    Message,
+    Fail,
+}
+
+#[derive(Default)]
+struct State {
+    has_level: bool,
+    has_logger: bool,
+    has_ids: bool,
+    spring: bool,
+    /// Brackets that may be a thread or, before another one, Spring Boot's application name.
+    bracket: Option<Span>,
+    second: Option<Span>,
+}
+
+impl State {
+    fn part(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> Next {
+        let Some(first) = cursor.peek() else { return Next::Message };
+        match first {
+            b'[' if !self.has_logger => self.bracket(cursor, out),
+            b'-' | b':' | b'|' => self.separator(cursor),
+            b'0'..=b'9' if self.has_level && !self.spring && !self.has_logger => self.pid(cursor, out),
+            _ if !self.has_level => self.before_level(cursor, out),
+            _ if self.ids(cursor, out) => Next::Part,
+            _ if !self.has_logger && self.logger(cursor, out) => Next::Part,
+            _ => Next::Message,
+        }
+    }
+
+    fn level(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> Option<()> {
+        cursor.spaces();
+        let start = cursor.pos;
+        while matches!(cursor.peek(), Some(b) if b.is_ascii_alphabetic()) {
+            cursor.pos += 1;
+        }
+        let word = Span::new(start, cursor.pos);
+        // In prose a level's name is not in capitals.
+        let text = word.of(cursor.line);
+        if !text.iter().all(u8::is_ascii_uppercase) || severity::from_name(text).is_none() {
+            return None;
+        }
+        out.set_level(cursor.line, word);
+        self.has_level = true;
+        let _ = cursor.eat(b':');
+        cursor.spaces();
+        Some(())
+    }
+
+    fn before_level(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> Next {
+        let mut ahead = *cursor;
+        if self.level(&mut ahead, out).is_some() {
+            *cursor = ahead;
+            return Next::Part;
+        }
+        // Python: `time - logger - LEVEL - message`, OpenStack: `time pid LEVEL logger …`.
+        let start = cursor.pos;
+        let word = cursor.upto(b' ');
+        let text = word.of(cursor.line);
+        if let Ok(pid) = str_of(text).parse::<i64>() {
+            out.push_int(attr::PID, pid);
+            return Next::Part;
+        }
+        let dashed = cursor.line[..start].ends_with(b"- ") || cursor.line[..start].ends_with(b"| ");
+        if dashed && !self.has_logger && is_name(text) {
+            self.has_logger = true;
+            out.push_str(attr::LOGGER, word);
+            return Next::Part;
+        }
+        Next::Fail
+    }
+
+    fn bracket(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> Next {
+        let Some(span) = balanced(cursor) else { return Next::Message };
+        let inside = span.of(cursor.line).trim_ascii();
+        let trimmed = {
+            let lead = span.of(cursor.line).len() - span.of(cursor.line).trim_ascii_start().len();
+            let start = span.start as usize + lead;
+            Span::new(start, start + inside.len())
+        };
+        if !self.has_level && severity::from_name(inside).is_some() {
+            out.set_level(cursor.line, trimmed);
+            self.has_level = true;
+        } else if self.triple(cursor.line, trimmed, out) || self.pair(inside, out) {
+            self.has_ids = true;
+        } else if let Ok(pid) = str_of(inside).parse::<i64>() {
+            out.push_int(attr::PID, pid);
+        } else if self.has_ids && self.bracket.is_some() && !self.spring {
+            // After the ids and the thread a bracket is the message's own.
+            cursor.pos = span.start as usize - 1;
+            return Next::Message;
+        } else if self.bracket.is_none() {
+            self.bracket = Some(trimmed);
+        } else if self.second.is_none() && self.spring {
+            self.second = Some(trimmed);
+        } else {
+            cursor.pos = span.start as usize - 1;
+            return Next::Message;
+        }
+        Next::Part
+    }
+
+    /// `app,trace,span[,exported]` of Spring Cloud Sleuth and Micrometer; without a trace the last parts are empty.
+    fn triple(&mut self, line: &[u8], span: Span, out: &mut Parsed) -> bool {
+        let text = span.of(line);
+        let mut parts = text.split(|b| *b == b',');
+        let (Some(app), Some(trace), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
+            return false;
+        };
+        let (trace, id) = (trace.trim_ascii(), id.trim_ascii());
+        let ids = (TraceId::from_hex_any(trace), SpanId::from_hex(id));
+        let empty = trace.is_empty() && id.is_empty();
+        if !empty && ids.0.is_err() {
+            return false;
+        }
+        out.trace_id = ids.0.ok();
+        out.span_id = ids.1.ok();
+        let start = span.start as usize;
+        out.push_str(attr::SERVICE, Span::new(start, start + app.len()));
+        true
+    }
+
+    /// `trace-span` of Spring Boot 3, `TID:…` and `SW_CTX:[…]` of SkyWalking.
+    fn pair(&mut self, text: &[u8], out: &mut Parsed) -> bool {
+        if let Some(id) = text.strip_prefix(b"TID:") {
+            return context::skywalking(id.trim_ascii(), out) || id.trim_ascii() == b"N/A";
+        }
+        if let Some(inner) = text.strip_prefix(b"SW_CTX:") {
+            let inner = inner.trim_ascii().strip_prefix(b"[").unwrap_or(inner);
+            return inner.split(|b| *b == b',').nth(2).is_some_and(|id| context::skywalking(id, out));
+        }
+        let Some(dash) = memchr(b'-', text) else { return false };
+        match (TraceId::from_hex_any(&text[..dash]), SpanId::from_hex(&text[dash + 1..])) {
+            (Ok(trace), Ok(span)) => {
+                out.trace_id = Some(trace);
+                out.span_id = Some(span);
+                true
+            }
+            // Without a trace Spring Boot pads the place with spaces.
+            _ => self.spring && text.iter().all(|b| matches!(b, b' ' | b'-')),
+        }
+    }
+
+    fn separator(&mut self, cursor: &mut Cursor<'_>) -> Next {
+        let rest = cursor.rest();
+        let len = rest.iter().take_while(|b| matches!(b, b'-' | b':' | b'|')).count();
+        if !matches!(rest.get(len), None | Some(b' ' | b'\t' | b'[')) {
+            return if self.has_level { Next::Message } else { Next::Fail };
+        }
+        if rest.starts_with(b"---") && !self.spring {
+            self.spring = true;
+            cursor.pos += len;
+            return Next::Part;
+        }
+        cursor.pos += len;
+        let pipe = rest[0] == b'|';
+        if self.has_level
+            && (self.has_logger || self.bracket.is_none())
+            && !pipe
+            && !self.dash_before_logger(cursor)
+        {
+            cursor.spaces();
+            return Next::Message;
+        }
+        Next::Part
+    }
+
+    /// `time - LEVEL  [thread:logger@12] - message` of ZooKeeper has a separator before the bracket, and Python's
+    /// `time - LEVEL - logger - message` one before the logger.
+    fn dash_before_logger(&self, cursor: &Cursor<'_>) -> bool {
+        let mut ahead = *cursor;
+        ahead.spaces();
+        if self.has_logger {
+            return false;
+        }
+        if ahead.peek() == Some(b'[') && self.bracket.is_none() {
+            return balanced(&mut ahead).is_some() && ahead.rest().starts_with(b" - ");
+        }
+        let word = ahead.upto(b' ');
+        is_name(word.of(cursor.line)) && ahead.rest().starts_with(b" - ")
+    }
+
+    fn pid(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> Next {
+        let start = cursor.pos;
+        let pid = cursor.number();
+        let mut ahead = *cursor;
+        ahead.spaces();
+        let ends = ahead.eat_all(b"---").is_some() || ahead.peek() == Some(b'[');
+        match pid {
+            Some(pid) if ends => {
+                out.push_int(attr::PID, pid as i64);
+                Next::Part
+            }
+            _ => {
+                cursor.pos = start;
+                Next::Message
+            }
+        }
+    }
+
+    /// `TraceID: <hex>`, `traceId=<hex>`, possibly after a comma.
+    fn ids(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> bool {
+        let rest = cursor.rest();
+        let len =
+            rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')).count();
+        let Some(field) =
+            matches!(rest.get(len), Some(b':' | b'=')).then(|| context::field(&rest[..len])).flatten()
+        else {
+            return false;
+        };
+        let mut ahead = *cursor;
+        ahead.pos += len + 1;
+        ahead.spaces();
+        let start = ahead.pos;
+        while matches!(ahead.peek(), Some(b) if b.is_ascii_alphanumeric() || b == b'-') {
+            ahead.pos += 1;
+        }
+        let value = &cursor.line[start..ahead.pos];
+        let absent = value.is_empty() && field != Field::Flags;
+        if !(field.take(value, out) || absent) {
+            return false;
+        }
+        let _ = ahead.eat(b',');
+        *cursor = ahead;
+        self.has_ids = true;
+        true
+    }
+
+    /// A logger's name: before a separator, before ids, or with a line number.
+    fn logger(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> bool {
+        let mut ahead = *cursor;
+        let word = ahead.upto(b' ');
+        let mut text = word.of(cursor.line);
+        let colon = text.ends_with(b":");
+        text = text.strip_suffix(b":").unwrap_or(text);
+        // Logback's %logger#%line, and %logger:%line.
+        let place = memchr(b'#', text).or_else(|| memchr(b':', text));
+        let number = place.and_then(|at| str_of(&text[at + 1..]).parse::<i64>().ok());
+        let name = match (place, number) {
+            (Some(at), Some(_)) => &text[..at],
+            _ => text,
+        };
+        if !is_name(name) {
+            return false;
+        }
+        let after = ahead;
+        ahead.spaces();
+        let separated = ahead.rest().starts_with(b"- ")
+            || ahead.rest().starts_with(b"-- ")
+            || ahead.rest().starts_with(b": ")
+            || ahead.rest() == b":"
+            || ahead.rest() == b"-"
+            || ahead.rest().starts_with(b"| ");
+        let dotted = memchr(b'.', name).is_some();
+        let ids = Self::default().ids(&mut ahead, &mut Parsed::default());
+        if !(separated
+            || number.is_some()
+            || ids
+            || (colon && dotted)
+            || (dotted && after.rest().starts_with(b" [")))
+        {
+            return false;
+        }
+        let start = word.start as usize;
+        out.push_str(attr::LOGGER, Span::new(start, start + name.len()));
+        if let Some(number) = number {
+            out.push_int(attr::CODE_LINE, number);
+        }
+        self.has_logger = true;
+        *cursor = after;
+        if colon {
+            cursor.spaces();
+        }
+        true
+    }
+
+    fn finish(&self, out: &mut Parsed) {
+        match (self.bracket, self.second) {
+            (Some(app), Some(thread)) => {
+                out.push_str(attr::SERVICE, app);
+                out.push_str(attr::THREAD, thread);
+            }
+            (Some(thread), None) => out.push(Text::Static(attr::THREAD), Value::Str(Text::Line(thread))),
+            _ => {}
+        }
+    }
+}
+
+/// The inside of brackets that may hold brackets.
+fn balanced(cursor: &mut Cursor<'_>) -> Option<Span> {
+    let start = cursor.pos + 1;
+    let mut depth = 0usize;
+    for (i, b) in cursor.rest().iter().enumerate() {
+        match b {
+            b'[' => depth += 1,
+            b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    let span = Span::new(start, cursor.pos + i);
+                    cursor.pos += i + 1;
+                    return Some(span);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A class, module or logger name; Tomcat's containers have brackets in theirs.
+fn is_name(text: &[u8]) -> bool {
+    !text.is_empty()
+        && !text.ends_with(b".")
+        && text[0].is_ascii_alphabetic() | (text[0] == b'_')
+        && text.iter().all(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'$' | b'-' | b'/' | b'*' | b'[' | b']')
+        })
+}

@@ -1,0 +1,489 @@
+//! The whole path for one source: wrapper off, fragments joined, records begun and continued, times settled.
+//!
+//! Push whole lines in the order of the source; out come decisions and records. Records come in the order of their starts, so that
+//! "every record that starts before [`Stream::resume`] has come out" always holds, and reading may begin again there. A record that
+//! may go on is held until the next line shows that it doesn't, or [`Stream::cut`] says that nothing came for a while.
+
+mod bare;
+mod finish;
+mod lanes;
+#[cfg(test)]
+mod tests;
+
+use crate::decision::{Decision, Locked};
+use crate::detect::{AGREE_LINES, Detected, detect};
+use crate::format::{self, Format};
+use crate::parsed::{Issues, Parsed};
+use crate::pattern::Pattern;
+use crate::settle::{self, Evidence, Settled, Settler, Source};
+use crate::trace::Tracer;
+use crate::wrapper::Wrapper;
+use memchr::memchr;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use weir_model::limits;
+
+/// Lines of one record; what goes on longer is dropped and the record flagged. A deep Java trace has some 500.
+pub const RECORD_LINES: u32 = 4096;
+
+/// Lines in a row that don't match before another format is looked for.
+const FAILED_LINES: u32 = 64;
+
+/// Chunks between two looks at a source that was taken for plain text; the first ones are all looked at.
+const PLAIN_LOOK: u32 = 64;
+
+/// Smallest stretch that a [`Decision::Hold`] covers, in bytes. Stretches grow with what was read, so their number is its logarithm.
+const HOLD_BYTES: u64 = 256 * 1024;
+
+/// Name of the format that the user set, in a [`Locked`].
+pub const PATTERN: &str = "pattern";
+
+/// What a source's reader knows about it.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The format that the user set; it is then not detected.
+    pub pattern: Option<Arc<Pattern>>,
+    pub evidence: Evidence,
+}
+
+/// What comes out of a [`Stream`].
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// To be stored durably before any record that comes after it is sent.
+    Decision(Decision),
+    Record(Record<'a>),
+}
+
+/// One record.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Where it begins and ends in the source, in bytes.
+    pub start: u64,
+    pub end: u64,
+    /// Its lines without wrapper, with `\n` between them; the texts of `parsed` lie in it.
+    pub text: &'a str,
+    pub parsed: &'a Parsed,
+    /// Nanoseconds since the Unix epoch; 0 is unknown, and the time of reading has to do.
+    pub time: u64,
+    pub time_source: Source,
+    /// `stdout` or `stderr` where a wrapper says it.
+    pub iostream: Option<&'static str>,
+    /// Lines of the source that it took.
+    pub lines: u32,
+}
+
+impl<'a> Record<'a> {
+    /// What is searched as the record's text: the lines as they were written, or the message of a line that is a set of fields.
+    #[inline]
+    pub fn body(&self) -> &'a str {
+        let message = self.parsed.text(self.text, self.parsed.body);
+        if self.parsed.structured && !message.is_empty() { message } else { self.text }
+    }
+}
+
+/// What happened so far, for the source's figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub lines: u64,
+    pub records: u64,
+    /// Empty lines outside a record, of which none is made.
+    pub blank: u64,
+    pub truncated: u64,
+    pub unparsed: u64,
+    pub invalid_utf8: u64,
+    /// Bytes cut off at a limit.
+    pub dropped_bytes: u64,
+    /// Zeros skipped before lines.
+    pub hole_bytes: u64,
+}
+
+/// One source being read.
+#[derive(Debug)]
+pub struct Stream {
+    options: Options,
+    matcher: Matcher,
+    locked: Option<Locked>,
+    settler: Settler,
+    /// Recorded decisions that lie ahead.
+    upcoming: VecDeque<Decision>,
+    position: u64,
+    /// Records before this may have been sent by an earlier reader, so that nothing new is decided.
+    fixed_until: u64,
+    /// How far the announced holds reach.
+    hold_until: u64,
+    held: Held,
+    holding: Holding,
+    next: Parsed,
+    lanes: lanes::Lanes,
+    failed: u32,
+    chunks: u32,
+    counts: Counts,
+}
+
+#[derive(Debug, Clone)]
+enum Matcher {
+    Known(Format),
+    Pattern(Arc<Pattern>),
+}
+
+impl Matcher {
+    #[inline]
+    fn parse(&self, line: &str, out: &mut Parsed) -> bool {
+        match self {
+            Matcher::Known(Format::Plain) => false,
+            Matcher::Known(format) => format.may_begin(line.as_bytes()) && format.parse(line, out),
+            Matcher::Pattern(pattern) => pattern.begins(line) && pattern.parse(line, out),
+        }
+    }
+
+    fn is_plain(&self) -> bool {
+        matches!(self, Matcher::Known(Format::Plain))
+    }
+
+    /// A record of this format that matched is whole at the end of its line.
+    fn one_line(&self) -> bool {
+        matches!(self, Matcher::Known(format) if format.one_line() && *format != Format::Plain)
+    }
+}
+
+/// The record that is being put together.
+#[derive(Debug, Default)]
+struct Held {
+    start: u64,
+    end: u64,
+    /// Its text, where it is not a slice of the chunk.
+    text: String,
+    parsed: Parsed,
+    settled: Option<Settled>,
+    tracer: Tracer,
+    lines: u32,
+    /// Further lines follow the first one, which the format read.
+    goes_on: bool,
+    /// Only for a wrapped source.
+    lane: Option<u8>,
+    closed: bool,
+}
+
+/// Where the text of the held record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holding {
+    Nothing,
+    /// In the chunk that is being pushed.
+    Slice {
+        from: usize,
+        to: usize,
+    },
+    Owned,
+}
+
+impl Stream {
+    /// A source read from `offset` on, with what was recorded about it before.
+    pub fn new(options: Options, decisions: impl IntoIterator<Item = Decision>, offset: u64) -> Self {
+        let settler = Settler::new(
+            options.evidence.zone.unwrap_or(options.evidence.host_zone),
+            options.evidence.modified,
+        );
+        let mut stream = Self {
+            options,
+            matcher: Matcher::Known(Format::Plain),
+            locked: None,
+            settler,
+            upcoming: decisions.into_iter().collect(),
+            position: offset,
+            fixed_until: 0,
+            hold_until: 0,
+            held: Held::default(),
+            holding: Holding::Nothing,
+            next: Parsed::default(),
+            lanes: lanes::Lanes::default(),
+            failed: 0,
+            chunks: 0,
+            counts: Counts::default(),
+        };
+        for decision in &stream.upcoming {
+            if let Decision::Hold { until, .. } = decision {
+                stream.fixed_until = stream.fixed_until.max(*until);
+            }
+        }
+        stream.hold_until = stream.fixed_until;
+        while let Some(decision) = stream.upcoming.pop_front_if(|d| d.from() <= offset) {
+            stream.adopt(decision);
+        }
+        stream
+    }
+
+    /// Every record that starts before this position has come out, and reading may begin again here.
+    pub fn resume(&self) -> u64 {
+        let held = (self.holding != Holding::Nothing).then_some(self.held.start);
+        held.or_else(|| self.lanes.first_start()).unwrap_or(self.position)
+    }
+
+    /// Up to where lines were pushed.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether something is held that [`Self::cut`] would let out.
+    pub fn is_holding(&self) -> bool {
+        self.holding != Holding::Nothing || !self.lanes.is_empty()
+    }
+
+    /// The format in use; `None` before the first line.
+    pub fn locked(&self) -> Option<&Locked> {
+        self.locked.as_ref()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Takes the whole lines that `chunk` begins with and returns how many bytes they are; the rest, a line without its end, is to be
+    /// pushed again with what follows. `chunk` stands at [`Self::position`] in the source.
+    ///
+    /// A line may not exceed what the caller can buffer: [`Self::push_cut`] takes the head of one that does.
+    pub fn push(&mut self, chunk: &[u8], emit: &mut impl FnMut(Event<'_>)) -> usize {
+        let Some(whole) = memchr::memrchr(b'\n', chunk).map(|end| end + 1) else { return 0 };
+        let chunk = &chunk[..whole];
+        self.look(chunk, emit);
+        self.hold(self.position + whole as u64, emit);
+        let offset = self.position;
+        let mut at = 0;
+        while let Some(len) = memchr(b'\n', &chunk[at..]) {
+            let start = offset + at as u64;
+            let mut line = &chunk[at..at + len];
+            line = line.strip_suffix(b"\r").unwrap_or(line);
+            self.line(chunk, at, line, start, start + len as u64 + 1, Issues::NONE, emit);
+            at += len + 1;
+        }
+        self.keep_slice(chunk);
+        self.position = offset + whole as u64;
+        whole
+    }
+
+    /// Takes a line of which only `head` is at hand: it is longer than the caller's buffer, or the source ended without a line end.
+    /// `end` is where the next line begins. Its record is flagged truncated.
+    pub fn push_cut(&mut self, head: &[u8], end: u64, emit: &mut impl FnMut(Event<'_>)) {
+        self.look(head, emit);
+        self.hold(end, emit);
+        let start = self.position;
+        self.counts.dropped_bytes += (end - start).saturating_sub(head.len() as u64 + 1);
+        self.line(head, 0, head, start, end, Issues::TRUNCATED, emit);
+        self.keep_slice(head);
+        self.position = end;
+    }
+
+    /// Lets out what is held, because nothing followed for a while or the source has ended. The decision comes out first.
+    pub fn cut(&mut self, emit: &mut impl FnMut(Event<'_>)) {
+        if self.is_holding() {
+            emit(Event::Decision(Decision::Cut { at: self.position }));
+            self.flush(&[], emit);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    #[inline]
+    fn line(
+        &mut self,
+        chunk: &[u8],
+        at: usize,
+        line: &[u8],
+        start: u64,
+        end: u64,
+        mut issues: Issues,
+        emit: &mut impl FnMut(Event<'_>),
+    ) {
+        self.counts.lines += 1;
+        if self.upcoming.front().is_some_and(|d| d.from() <= start) {
+            self.follow(start, chunk, emit);
+        }
+        // A writer that kept its position over a truncation leaves a hole of zeros before its next line.
+        let hole = match line.first() {
+            Some(0) => line.iter().take_while(|b| **b == 0).count(),
+            _ => 0,
+        };
+        self.counts.hole_bytes += hole as u64;
+        let (at, line) = (at + hole, &line[hole..]);
+        let line = if line.len() > limits::BODY_BYTES {
+            issues.add(Issues::TRUNCATED);
+            self.counts.dropped_bytes += (line.len() - limits::BODY_BYTES) as u64;
+            &line[..floor_char(line, limits::BODY_BYTES)]
+        } else {
+            line
+        };
+        let wrapper = self.locked.as_ref().map_or(Wrapper::None, |l| l.wrapper);
+        match std::str::from_utf8(line) {
+            Ok(text) if wrapper == Wrapper::None => {
+                let slice = Some((at, at + line.len()));
+                self.bare(chunk, slice, text, start, end, issues, emit);
+            }
+            Ok(text) => self.wrapped(wrapper, text, start, end, issues, emit),
+            Err(_) => {
+                self.counts.invalid_utf8 += 1;
+                let text = String::from_utf8_lossy(line).into_owned();
+                let issues = issues | Issues::INVALID_UTF8;
+                match wrapper {
+                    Wrapper::None => self.bare(chunk, None, &text, start, end, issues, emit),
+                    _ => self.wrapped(wrapper, &text, start, end, issues, emit),
+                }
+            }
+        }
+    }
+
+    /// Decides on the format where it has not been or seems wrong. Chunks are not a function of the source's
+    /// bytes, which is why this never happens where an earlier reader may have been.
+    fn look(&mut self, chunk: &[u8], emit: &mut impl FnMut(Event<'_>)) {
+        self.chunks = self.chunks.wrapping_add(1);
+        if self.locked.is_some() && self.position < self.fixed_until {
+            return;
+        }
+        let doubt = match &self.locked {
+            None => true,
+            Some(_) if self.options.pattern.is_some() => false,
+            Some(lock) if lock.format == Format::Plain.name() => {
+                self.chunks < PLAIN_LOOK || self.chunks.is_multiple_of(PLAIN_LOOK)
+            }
+            Some(lock) => self.failed >= if lock.lines < AGREE_LINES { 1 } else { FAILED_LINES },
+        };
+        if !doubt {
+            return;
+        }
+        let found = detect(chunk);
+        if found.sampled == 0 {
+            return;
+        }
+        self.failed = 0;
+        if self.locked.as_ref().is_some_and(|lock| !better(&found, lock)) {
+            return;
+        }
+        let zone = settle::zone(&self.options.evidence, found.last_time);
+        let format = if self.options.pattern.is_some() { PATTERN } else { found.format.name() };
+        let locked = Locked { wrapper: found.wrapper, format, lines: found.lines, zone };
+        let decision = Decision::Lock { from: self.position, locked };
+        // What is held was read with the old wrapper, whose lanes the new one doesn't know.
+        if self.is_holding() {
+            self.cut(emit);
+        }
+        emit(Event::Decision(decision.clone()));
+        self.adopt(decision);
+    }
+
+    fn adopt(&mut self, decision: Decision) {
+        use settle::Turn;
+        match decision {
+            Decision::Lock { locked, .. } => {
+                self.matcher = match (&self.options.pattern, Format::from_name(locked.format)) {
+                    (Some(pattern), None) => Matcher::Pattern(pattern.clone()),
+                    (_, format) => Matcher::Known(format.unwrap_or_default()),
+                };
+                self.settler.zone = locked.zone;
+                self.locked = Some(locked);
+            }
+            Decision::Day { day, quarter, .. } => self.settler.day = Some(Turn { count: day, quarter }),
+            Decision::Year { year, quarter, .. } => self.settler.year = Some(Turn { count: year, quarter }),
+            Decision::Hold { .. } | Decision::Cut { .. } => {}
+        }
+    }
+
+    /// Announces that records up to `end` are going to come out.
+    fn hold(&mut self, end: u64, emit: &mut impl FnMut(Event<'_>)) {
+        if end > self.hold_until {
+            let until = end + HOLD_BYTES.max(end);
+            self.hold_until = until;
+            emit(Event::Decision(Decision::Hold { from: self.position, until }));
+        }
+    }
+
+    /// Adopts the recorded decisions that hold from `start` on.
+    fn follow(&mut self, start: u64, chunk: &[u8], emit: &mut impl FnMut(Event<'_>)) {
+        while let Some(decision) = self.upcoming.pop_front_if(|d| d.from() <= start) {
+            if matches!(decision, Decision::Cut { .. }) {
+                self.flush(chunk, emit);
+            }
+            self.adopt(decision);
+        }
+    }
+
+    /// Settles the time of a record that begins, and announces a day or year that moved on.
+    #[inline]
+    fn settle(&mut self, start: u64, wrapper_time: Option<u64>, emit: &mut impl FnMut(Event<'_>)) -> Settled {
+        let before = (self.settler.day, self.settler.year);
+        let settled = self.settler.settle(self.next.time, wrapper_time);
+        if settled.moved {
+            if let Some(turn) = self.settler.day.filter(|t| Some(*t) != before.0) {
+                emit(Event::Decision(Decision::Day { from: start, day: turn.count, quarter: turn.quarter }));
+            }
+            if let Some(turn) = self.settler.year.filter(|t| Some(*t) != before.1) {
+                emit(Event::Decision(Decision::Year {
+                    from: start,
+                    year: turn.count,
+                    quarter: turn.quarter,
+                }));
+            }
+        }
+        settled
+    }
+
+    /// Reads a line into `next`: `Some(true)` for a record of the format, `Some(false)` for one of its own that is none, `None` for
+    /// a line that goes on with the record whose tracer is given.
+    #[inline]
+    fn begins(&mut self, line: &str, held: Option<&mut Tracer>) -> Option<bool> {
+        if self.matcher.is_plain() {
+            if held.is_some_and(|tracer| tracer.continues(line.as_bytes(), false)) {
+                return None;
+            }
+            self.next.clear();
+            format::plain(line.as_bytes(), &mut self.next);
+            return Some(false);
+        }
+        if self.matcher.parse(line, &mut self.next) {
+            self.failed = 0;
+            return Some(true);
+        }
+        let one_line = self.matcher.one_line();
+        if let Some(tracer) = held {
+            if tracer.continues(line.as_bytes(), true) {
+                return None;
+            }
+            if !one_line {
+                self.failed += 1;
+                return None;
+            }
+        }
+        self.failed += 1;
+        self.next.clear();
+        format::plain(line.as_bytes(), &mut self.next);
+        self.next.issues.add(Issues::UNPARSED);
+        Some(false)
+    }
+
+    fn flush(&mut self, chunk: &[u8], emit: &mut impl FnMut(Event<'_>)) {
+        self.flush_bare(chunk, emit);
+        self.flush_lanes(emit);
+    }
+}
+
+/// Whether what was found is worth giving up a lock for.
+fn better(found: &Detected, lock: &Locked) -> bool {
+    if found.format == Format::Plain && found.wrapper == Wrapper::None {
+        return false;
+    }
+    (found.format.name() != lock.format || found.wrapper != lock.wrapper)
+        && (found.lines >= AGREE_LINES.min(lock.lines) || found.lines >= lock.lines)
+}
+
+/// The formats that a [`Locked`] may name.
+pub(crate) fn format_name(name: &str) -> Option<&'static str> {
+    if name == PATTERN {
+        return Some(PATTERN);
+    }
+    Format::from_name(name).map(Format::name)
+}
+
+/// The last border of a character at or before `at`.
+fn floor_char(text: &[u8], at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while at > 0 && text.get(at).is_some_and(|b| b & 0xc0 == 0x80) {
+        at -= 1;
+    }
+    at
+}

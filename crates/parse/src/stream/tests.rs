@@ -1,0 +1,218 @@
+use super::*;
+use crate::attr;
+use proptest::prelude::*;
+
+/// What came out, as text: `start-end time body | type: message | issues`.
+fn run(input: &[u8], chunks: &[usize], decisions: Vec<Decision>) -> (Vec<String>, Vec<Decision>) {
+    let mut stream = Stream::new(Options::default(), decisions, 0);
+    let mut records = Vec::new();
+    let mut announced = Vec::new();
+    let mut emit = |event: Event<'_>| match event {
+        Event::Decision(decision) => announced.push(decision),
+        Event::Record(record) => records.push(show(&record)),
+    };
+    let mut buffer = Vec::new();
+    let mut at = 0;
+    let mut sizes = chunks.iter().cycle();
+    while at < input.len() {
+        let take = sizes.next().map_or(input.len(), |n| *n.max(&1)).min(input.len() - at);
+        buffer.extend_from_slice(&input[at..at + take]);
+        at += take;
+        let used = stream.push(&buffer, &mut emit);
+        buffer.drain(..used);
+    }
+    if !buffer.is_empty() {
+        stream.push_cut(&buffer, input.len() as u64, &mut emit);
+    }
+    stream.cut(&mut emit);
+    assert!(!stream.is_holding());
+    assert_eq!(stream.resume(), input.len() as u64);
+    (records, announced)
+}
+
+fn show(record: &Record<'_>) -> String {
+    let Record { start, end, text, parsed, time, .. } = *record;
+    let mut out = format!("{start}-{end} {time} {:?}", parsed.text(text, parsed.body));
+    if let Some(message) = parsed.attr_str(text, attr::EXCEPTION_MESSAGE) {
+        let kind = parsed.attr_str(text, attr::EXCEPTION_TYPE).unwrap_or("");
+        out.push_str(&format!(" | {kind}: {message}"));
+    }
+    let issues: Vec<&str> = parsed.issues.names().collect();
+    if !issues.is_empty() {
+        out.push_str(&format!(" | {}", issues.join(",")));
+    }
+    out
+}
+
+fn check(input: &str, expect: &[&str]) {
+    let bodies = |records: Vec<String>| -> Vec<String> {
+        records.into_iter().map(|r| r.splitn(3, ' ').nth(2).unwrap_or("").to_owned()).collect()
+    };
+    for chunks in [&[usize::MAX][..], &[1], &[7, 64]] {
+        // The format is decided on the first chunk; it is given here so that the size of chunks plays no part.
+        let (whole, decisions) = run(input.as_bytes(), &[usize::MAX], vec![]);
+        assert_eq!(bodies(whole.clone()), expect, "{input}");
+        let replay = decisions.into_iter().collect();
+        assert_eq!(run(input.as_bytes(), chunks, replay).0, whole, "{chunks:?}");
+    }
+}
+
+fn docker(entries: &[(&str, &str, u32)]) -> String {
+    let entry = |(log, stream, second): &(&str, &str, u32)| {
+        format!("{{\"log\":\"{log}\",\"stream\":\"{stream}\",\"time\":\"2023-01-30T11:38:{second:02}Z\"}}\n")
+    };
+    entries.iter().map(entry).collect()
+}
+
+#[test]
+fn plain_lines() {
+    check("one\ntwo\r\n\nthree", &[r#""one""#, r#""two""#, r#""three" | truncated"#]);
+}
+
+#[test]
+fn a_java_trace_joins_its_line() {
+    check(
+        "2023-01-30 11:38:53.622 ERROR [main] c.e.App - failed\n\
+         java.lang.IllegalStateException: no seat\n\
+         \tat a.B.c(B.java:1)\n\
+         Caused by: java.io.IOException: gone\n\
+         \t... 3 more\n\
+         2023-01-30 11:38:54.000 INFO  [main] c.e.App - next\n",
+        &[r#""failed" | java.lang.IllegalStateException: no seat"#, r#""next""#],
+    );
+}
+
+#[test]
+fn a_panic_in_plain_text() {
+    check(
+        "starting\npanic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\t/a.go:3 +0x1\nexit status 2\nagain\n",
+        &[r#""starting""#, r#""panic: boom" | panic: boom"#, r#""again""#],
+    );
+}
+
+#[test]
+fn docker_fragments() {
+    let line = |text: &str| {
+        format!("11:38:53.622 INFO  o.c.Order#1 TraceID: 42b4f7d894cd9d4759a7f1e1acfef52f {text}")
+    };
+    let (a, b) = (line("left ticket "), line("whole\\n"));
+    check(
+        &docker(&[(&a, "stdout", 1), ("info\\n", "stdout", 1), (&b, "stdout", 2)]),
+        &[r#""left ticket info""#, r#""whole""#],
+    );
+    // Another time, but no record begins with it.
+    check(
+        &docker(&[(&a, "stdout", 1), ("info\\n", "stdout", 2), (&b, "stdout", 2)]),
+        &[r#""left ticket info""#, r#""whole""#],
+    );
+    // The rest is missing: never glued to a stranger.
+    check(&docker(&[(&a, "stdout", 1), (&b, "stdout", 2)]), &[r#""left ticket " | truncated"#, r#""whole""#]);
+    // The other lane comes in between.
+    check(
+        &docker(&[(&a, "stdout", 1), (&b, "stderr", 1), ("info\\n", "stdout", 1)]),
+        &[r#""left ticket info""#, r#""whole""#],
+    );
+}
+
+#[test]
+fn cri_fragments_of_two_streams() {
+    check(
+        "2024-01-02T15:04:05Z stdout P {\"msg\":\n\
+         2024-01-02T15:04:05Z stderr F {\"msg\":\"other\"}\n\
+         2024-01-02T15:04:06Z stdout F \"mine\"}\n\
+         2024-01-02T15:04:07Z stdout F {\"msg\":\"last\"}\n",
+        &[r#""mine""#, r#""other""#, r#""last""#],
+    );
+}
+
+#[test]
+fn the_wrappers_time_stands_in_for_half_a_time() {
+    let input = docker(&[("19:38:53.621 INFO  a.B#1 - hi\\n", "stdout", 53)]);
+    let (records, _) = run(input.as_bytes(), &[usize::MAX], vec![]);
+    assert_eq!(records, [format!("0-{} 1675078733000000000 \"hi\"", input.len())]);
+}
+
+#[test]
+fn a_record_that_goes_on_too_long_is_cut() {
+    let frames = "\tat a.B.c(B.java:1)\n".repeat(RECORD_LINES as usize + 5);
+    let input = format!("java.lang.Error: deep\n{frames}after\n");
+    let (records, _) = run(input.as_bytes(), &[usize::MAX], vec![]);
+    assert_eq!(records.len(), 2);
+    assert!(records[0].ends_with("java.lang.Error: deep | truncated"), "{}", records[0]);
+}
+
+#[test]
+fn a_recorded_cut_is_kept_when_read_again() {
+    let input = b"java.lang.Error: x\n\tat a.B.c(B.java:1)\n";
+    let cut = vec!["lock 0 none plain 1 0".parse().unwrap(), Decision::Cut { at: 19 }];
+    let (records, announced) = run(input, &[usize::MAX], cut);
+    assert_eq!(records.len(), 2);
+    assert_eq!(announced.last(), Some(&Decision::Cut { at: input.len() as u64 }));
+}
+
+#[test]
+fn another_format_is_found_when_the_first_fails() {
+    let banner = "starting up\n";
+    let json: String = (0..200).map(|n| format!("{{\"level\":\"info\",\"msg\":\"m{n}\"}}\n")).collect();
+    let (records, announced) = run((banner.to_owned() + &json).as_bytes(), &[12, 600], vec![]);
+    assert_eq!(records.len(), 201);
+    assert!(records[200].contains("\"m199\""), "{}", records[200]);
+    let formats: Vec<&str> = announced
+        .iter()
+        .filter_map(|d| match d {
+            Decision::Lock { locked, .. } => Some(locked.format),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(formats, ["plain", "json"]);
+}
+
+fn lines() -> impl Strategy<Value = Vec<u8>> {
+    let samples = prop::sample::select(vec![
+        &b"{\"log\":\"half\",\"stream\":\"stdout\",\"time\":\"2023-01-30T11:38:53Z\"}"[..],
+        b"{\"log\":\"19:38:53.6 INFO a.B#1 - x\\n\",\"stream\":\"stderr\",\"time\":\"2023-01-30T11:38:53Z\"}",
+        b"2023-01-30 11:38:53.622 ERROR [main] c.e.App - failed",
+        b"19:38:53.621 INFO  a.B - hi",
+        b"java.lang.IllegalStateException: no seat",
+        b"\tat a.B.c(B.java:1)",
+        b"Traceback (most recent call last):",
+        b"panic: boom",
+        b"goroutine 1 [running]:",
+        b"{\"level\":30,\"time\":1675078733622,\"msg\":\"a\\u00e9\"}",
+        b"2024-01-02T15:04:05Z stdout P part",
+        b"\xff\xfe",
+        b"",
+    ]);
+    let line =
+        prop_oneof![4 => samples.prop_map(<[u8]>::to_vec), 1 => prop::collection::vec(any::<u8>(), 0..40)];
+    prop::collection::vec(line, 0..30).prop_map(|lines| lines.join(&b'\n'))
+}
+
+proptest! {
+    #[test]
+    fn chunks_make_no_difference(input in lines(), sizes in prop::collection::vec(1..100usize, 1..6)) {
+        let (whole, decisions) = run(&input, &[usize::MAX], vec![]);
+        let (parts, _) = run(&input, &sizes, decisions);
+        prop_assert_eq!(parts, whole, "{}", String::from_utf8_lossy(&input));
+    }
+
+    #[test]
+    fn reading_again_from_where_it_stopped_gives_the_same(input in lines(), at in 0..400usize) {
+        let (whole, decisions) = run(&input, &[usize::MAX], vec![]);
+        // Read up to a line's end, stop, and begin again at the resume position with what was recorded.
+        let stop = input[..at.min(input.len())].iter().rposition(|b| *b == b'\n').map_or(0, |p| p + 1);
+        let mut records = Vec::new();
+        let mut first = Stream::new(Options::default(), decisions.clone(), 0);
+        let mut emit = |event: Event<'_>| if let Event::Record(record) = event { records.push(show(&record)) };
+        first.push(&input[..stop], &mut emit);
+        let resume = first.resume();
+        let mut second = Stream::new(Options::default(), decisions, resume);
+        let rest = &input[resume as usize..];
+        let used = second.push(rest, &mut emit);
+        if used < rest.len() {
+            second.push_cut(&rest[used..], input.len() as u64, &mut emit);
+        }
+        second.cut(&mut emit);
+        prop_assert_eq!(records, whole, "{}", String::from_utf8_lossy(&input));
+    }
+}

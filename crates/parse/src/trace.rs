@@ -1,0 +1,259 @@
+//! Stack traces of Java, .NET, Python, Go and Node: which lines belong to one, and which exception it shows.
+
+/// Lines that one uncaught Node error may print before its `Node.js v…` line.
+const NODE_LINES: u16 = 200;
+
+/// Says line by line what continues a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tracer {
+    state: State,
+    lines: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Free,
+    /// After `Traceback`: frames, then the exception.
+    PythonFrames,
+    /// After the exception: a blank line and a chained traceback may come.
+    PythonEnd,
+    Go,
+    /// Node prints the source line before the error.
+    NodeSource,
+}
+
+impl Tracer {
+    /// For a record that begins with this line.
+    pub fn begin(head: &[u8]) -> Self {
+        let state = match head.first() {
+            Some(b'T') if is_traceback(head) => State::PythonFrames,
+            Some(b'p') if head.starts_with(b"panic: ") => State::Go,
+            Some(b'f') if head.starts_with(b"fatal error: ") => State::Go,
+            Some(b'g') if is_goroutine(head) => State::Go,
+            Some(b'/' | b'f' | b'n') if is_node_source(head) => State::NodeSource,
+            _ => State::Free,
+        };
+        Self { state, lines: 0 }
+    }
+
+    /// Whether the line belongs to the record; `own` says that a traceback may begin in it (it is a logger's line, not free text).
+    pub fn continues(&mut self, line: &[u8], own: bool) -> bool {
+        self.lines = self.lines.saturating_add(1);
+        match self.state {
+            State::PythonFrames => {
+                if !line.is_empty() && !line[0].is_ascii_whitespace() {
+                    self.state = State::PythonEnd;
+                }
+                true
+            }
+            State::PythonEnd if line.is_empty() || is_chain(line) => true,
+            State::PythonEnd if is_traceback(line) => {
+                self.state = State::PythonFrames;
+                true
+            }
+            State::Go => is_go(line),
+            State::NodeSource => {
+                if line.starts_with(b"Node.js v") || self.lines > NODE_LINES {
+                    self.state = State::Free;
+                }
+                true
+            }
+            State::Free | State::PythonEnd => self.free(line, own),
+        }
+    }
+
+    fn free(&mut self, line: &[u8], own: bool) -> bool {
+        match line.first() {
+            None => false,
+            Some(b' ' | b'\t') => true,
+            Some(b'T') if own && is_traceback(line) => {
+                self.state = State::PythonFrames;
+                true
+            }
+            Some(b'g') if is_goroutine(line) => {
+                self.state = State::Go;
+                true
+            }
+            Some(b'}') => self.lines > 1 && line == b"}",
+            Some(b'C') => line.starts_with(b"Caused by: "),
+            Some(b'S') => line.starts_with(b"Suppressed: "),
+            Some(b'-') => line.starts_with(b"--- End of "),
+            _ => false,
+        }
+    }
+}
+
+fn is_traceback(line: &[u8]) -> bool {
+    line.starts_with(b"Traceback (most recent call last):")
+}
+
+fn is_chain(line: &[u8]) -> bool {
+    line.starts_with(b"During handling of the above exception")
+        || line.starts_with(b"The above exception was the direct cause")
+}
+
+fn is_goroutine(line: &[u8]) -> bool {
+    line.starts_with(b"goroutine ") && line.ends_with(b":")
+}
+
+/// A line of a Go panic: blank, `goroutine 1 [running]:`, `main.f(0x1)`, an indented place, `created by …`, `exit status 2`.
+fn is_go(line: &[u8]) -> bool {
+    match line.first() {
+        None | Some(b'\t' | b' ') => true,
+        _ => {
+            is_goroutine(line)
+                || (line.ends_with(b")") && memchr::memchr(b'(', line).is_some() && !line.contains(&b' '))
+                || (line.ends_with(b")") && line.starts_with(b"panic("))
+                || line.starts_with(b"created by ")
+                || line.starts_with(b"exit status ")
+                || line.starts_with(b"[signal ")
+                || line.starts_with(b"runtime stack:")
+        }
+    }
+}
+
+/// `/app/server.js:12` or `node:internal/…:123`, which Node prints above an uncaught error.
+fn is_node_source(line: &[u8]) -> bool {
+    let Some(colon) = memchr::memrchr(b':', line) else { return false };
+    let (path, number) = (&line[..colon], &line[colon + 1..]);
+    let script = [b".js".as_slice(), b".cjs", b".mjs", b".ts"].iter().any(|ext| path.ends_with(ext));
+    !number.is_empty() && number.iter().all(u8::is_ascii_digit) && (script || path.starts_with(b"node:"))
+}
+
+/// The exception of a stack trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exception<'a> {
+    /// Class or type; empty where only frames are there.
+    pub kind: &'a str,
+    pub message: &'a str,
+    /// From the line that names the exception to the end.
+    pub stack: &'a str,
+}
+
+/// Finds the exception that a text shows; `None` where there is no stack trace in it.
+pub fn exception(text: &str) -> Option<Exception<'_>> {
+    python(text).or_else(|| go(text)).or_else(|| frames(text))
+}
+
+fn python(text: &str) -> Option<Exception<'_>> {
+    let start = text.find("Traceback (most recent call last):")?;
+    let stack = text[start..].trim_end();
+    // The last unindented line names what was raised last; its message may go on below it.
+    let last = stack.rfind("Traceback (most recent call last):")?;
+    let mut at = last;
+    for line in stack[last..].split_inclusive('\n') {
+        if at > last && !line.starts_with([' ', '\t', '\n', '\r']) {
+            let (kind, message) = header(stack[at..].trim_end()).unwrap_or((line.trim_end(), ""));
+            return Some(Exception { kind, message, stack });
+        }
+        at += line.len();
+    }
+    Some(Exception { kind: "", message: "", stack })
+}
+
+fn go(text: &str) -> Option<Exception<'_>> {
+    if !text.contains("goroutine ") {
+        return None;
+    }
+    let (kind, start) =
+        [("panic", "panic: "), ("fatal error", "fatal error: ")].into_iter().find_map(|(kind, prefix)| {
+            let at = if text.starts_with(prefix) { 0 } else { text.find(&format!("\n{prefix}"))? + 1 };
+            Some((kind, at))
+        })?;
+    let stack = text[start..].trim_end();
+    let message = stack[kind.len() + 2..].lines().next().unwrap_or("");
+    let kind = &stack[..kind.len()];
+    Some(Exception { kind, message, stack })
+}
+
+/// Java, Kotlin, Node and .NET: a line that names the exception, then `at` lines.
+fn frames(text: &str) -> Option<Exception<'_>> {
+    let mut at = 0;
+    let mut named = None;
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim_start();
+        if trimmed.starts_with("at ") && trimmed.len() < line.len() {
+            let Some((start, _)) = named else {
+                let stack = text[at..].trim_end();
+                return Some(Exception { kind: "", message: "", stack });
+            };
+            let head = text[start..at].trim_end();
+            let (kind, message) = header(head)?;
+            return Some(Exception { kind, message, stack: text[start..].trim_end() });
+        }
+        if named.is_none() {
+            let gap = line
+                .strip_prefix("Exception in thread \"")
+                .and_then(|rest| rest.find("\" ").map(|quote| line.len() - rest.len() + quote + 2));
+            let skip = gap.or_else(|| line.starts_with("Unhandled exception. ").then_some(21)).unwrap_or(0);
+            if header(line[skip..].trim_end()).is_some() {
+                named = Some((at + skip, ()));
+            }
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// `java.lang.IllegalStateException: message`, `TypeError [ERR_X]: message`, `ValueError`.
+fn header(text: &str) -> Option<(&str, &str)> {
+    let end = text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '$')))
+        .unwrap_or(text.len());
+    let kind = &text[..end];
+    let known = ["Error", "Exception", "Throwable", "Interrupt", "Exit", "Warning", "Fault", "Failure"];
+    if !kind.contains('.') && !known.iter().any(|suffix| kind.ends_with(suffix)) {
+        return None;
+    }
+    if !kind.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') || kind.ends_with('.') {
+        return None;
+    }
+    let mut rest = &text[end..];
+    if let Some(code) = rest.strip_prefix(" [") {
+        rest = &code[code.find(']')? + 1..];
+    }
+    if rest.is_empty() || rest.starts_with('\n') {
+        return Some((kind, ""));
+    }
+    Some((kind, rest.strip_prefix(':')?.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exceptions() {
+        let cases: [(&str, Option<(&str, &str)>); 9] = [
+            (
+                "java.lang.IllegalStateException: no seat\n\tat a.B.c(B.java:1)\nCaused by: x.Y\n\tat d.E.f(E.java:2)",
+                Some(("java.lang.IllegalStateException", "no seat")),
+            ),
+            (
+                "Exception in thread \"main\" java.lang.NullPointerException\n\tat a.B.main(B.java:1)",
+                Some(("java.lang.NullPointerException", "")),
+            ),
+            ("TypeError [ERR_X]: bad\n    at f (/a.js:1:2)", Some(("TypeError", "bad"))),
+            (
+                "Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\nValueError: no",
+                Some(("ValueError", "no")),
+            ),
+            (
+                "Traceback (most recent call last):\n  File \"a\"\nKeyError: 'k'\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"b\"\nshop.StockError: none left",
+                Some(("shop.StockError", "none left")),
+            ),
+            ("panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\t/a.go:3 +0x1", Some(("panic", "boom"))),
+            (
+                "System.InvalidOperationException: bad\n   at A.B() in /a.cs:line 3",
+                Some(("System.InvalidOperationException", "bad")),
+            ),
+            ("\tat a.B.c(B.java:1)", Some(("", ""))),
+            ("all is well\n  at home", Some(("", ""))),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(exception(text).map(|e| (e.kind, e.message)), expect, "{text}");
+        }
+        assert_eq!(exception("order 7 took 12ms"), None);
+    }
+}
