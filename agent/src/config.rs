@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use weir_parse::{Pattern, PatternConfig, PatternError};
 use weir_runtime::Period;
 use weir_runtime::config::Validate;
+
+/// Shortest time between two samples of the host: below it sysinfo's shares of processor time are noise
+/// (its `MINIMUM_CPU_UPDATE_INTERVAL`).
+const HOST_METRICS_MIN: Duration = Duration::from_millis(200);
 
 /// The agent's part of the configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,6 +27,8 @@ pub struct Config {
     pub zipkin: Option<SocketAddr>,
     /// How often host metrics are taken; 0s turns them off.
     pub host_metrics: Period,
+    /// Regular expressions over the program's name and command line of processes to measure, beside Weir's own.
+    pub watch_processes: Vec<String>,
 }
 
 impl Default for Config {
@@ -40,6 +47,7 @@ impl Default for Config {
             otlp_grpc: loopback(4317),
             zipkin: Some(loopback(9411)),
             host_metrics: Period::secs(10),
+            watch_processes: Vec::new(),
         }
     }
 }
@@ -121,6 +129,18 @@ impl FormatConfig {
 
 impl Validate for Config {
     fn validate(&self, problems: &mut Vec<String>) {
+        let every = self.host_metrics.0;
+        if !every.is_zero() && every < HOST_METRICS_MIN {
+            problems.push(format!(
+                "agent.host_metrics: at least {}ms, or 0s for none",
+                HOST_METRICS_MIN.as_millis()
+            ));
+        }
+        for (i, pattern) in self.watch_processes.iter().enumerate() {
+            if let Err(error) = regex::Regex::new(pattern) {
+                problems.push(format!("agent.watch_processes[{i}]: {error}"));
+            }
+        }
         for (i, source) in self.sources.iter().enumerate() {
             if source.include.is_empty() {
                 problems.push(format!("agent.sources[{i}].include: name at least one glob"));

@@ -4,6 +4,7 @@
 
 mod checkpoint;
 pub mod config;
+mod host;
 mod relay;
 mod stats;
 mod tail;
@@ -25,6 +26,7 @@ pub use config::{Config, FormatConfig, SourceConfig, Start};
 pub use relay::{Cursor, Relay};
 pub use stats::{AgentStats, RelayStats};
 
+use host::HostMetrics;
 use zipkin::ZipkinReceiver;
 
 /// What the agent needs from its surroundings.
@@ -44,6 +46,7 @@ pub struct Agent {
     http: HttpReceiver,
     grpc: GrpcReceiver,
     zipkin: Option<ZipkinReceiver>,
+    host: Option<HostMetrics>,
     senders: Senders,
     stats: Arc<stats::TailStats>,
 }
@@ -54,6 +57,7 @@ pub struct Agent {
 /// When the checkpoint or configuration is wrong, or an address is taken.
 pub async fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
     let stats = Arc::new(stats::TailStats::register(&deps.metrics));
+    let host = HostMetrics::new(config, &deps.host, &deps.metrics)?;
     let tail = tail::Tail::new(config, deps.disk, deps.data_dir, deps.host, stats.clone())?;
     let taken =
         |address| format!("can't listen for OTLP on {address}; is another agent or collector running there?");
@@ -70,7 +74,7 @@ pub async fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
         })?),
         None => None,
     };
-    Ok(Agent { tail, http, grpc, zipkin, senders: deps.senders, stats })
+    Ok(Agent { tail, http, grpc, zipkin, host, senders: deps.senders, stats })
 }
 
 impl Agent {
@@ -110,6 +114,12 @@ impl Agent {
     /// If a part fails in a way that it can't recover from.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let tail = self.tail.run(self.senders.logs, shutdown.clone());
+        let host = async {
+            match self.host {
+                Some(host) => host.run(self.senders.metrics, shutdown.clone()).await,
+                None => Ok(()),
+            }
+        };
         let http = async { self.http.run(shutdown.clone()).await.context("receiving OTLP over HTTP failed") };
         let grpc = async { self.grpc.run(shutdown.clone()).await.context("receiving OTLP over gRPC failed") };
         let zipkin = async {
@@ -120,6 +130,6 @@ impl Agent {
                 None => Ok(()),
             }
         };
-        tokio::try_join!(tail, http, grpc, zipkin).map(|_| ())
+        tokio::try_join!(tail, http, grpc, zipkin, host).map(|_| ())
     }
 }

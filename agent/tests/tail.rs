@@ -14,7 +14,7 @@ use weir_agent::{Config, Deps, SourceConfig, Start};
 use weir_disk::RealDisk;
 use weir_model::otlp::log_refs;
 use weir_model::{Incarnation, Signal, identity};
-use weir_runtime::Metrics;
+use weir_runtime::{Metrics, Period};
 use weir_transport::memory::MemoryLog;
 use weir_transport::{Event, Lane, Position, Receiver, Senders};
 
@@ -49,8 +49,14 @@ impl Rig {
         let include = vec![format!("{}/logs/app*", self.folder.path().display())];
         let sources = vec![SourceConfig { include, start: self.start, ..SourceConfig::default() }];
         let loopback = "127.0.0.1:0".parse().unwrap();
-        let config =
-            Config { sources, otlp_http: loopback, otlp_grpc: loopback, zipkin: None, ..Config::default() };
+        let config = Config {
+            sources,
+            otlp_http: loopback,
+            otlp_grpc: loopback,
+            zipkin: None,
+            host_metrics: Period::secs(0),
+            ..Config::default()
+        };
         let sender = Arc::new(self.log.clone());
         let deps = Deps {
             senders: Senders { logs: sender.clone(), spans: sender.clone(), metrics: sender },
