@@ -3,7 +3,7 @@ import { en } from './en';
 import { zh } from './zh';
 
 /** Technical names that Chinese text uses as they are. */
-const ALIKE = ['cpu', 'iowait', 'p95', 'pod'];
+const ALIKE = ['cpu', 'line.iowait', 'p95', 'pod'];
 
 /** Every key with the type of its message and the number of its parameters. */
 function shape(messages: object, prefix = ''): string[] {

@@ -2,6 +2,7 @@ import type { Attr } from '../api/types';
 import { useT } from '../i18n';
 import { Icon } from './Icon';
 import { copy } from './toast';
+import './attributes.css';
 
 const text = (v: unknown): string =>
   typeof v === 'string'

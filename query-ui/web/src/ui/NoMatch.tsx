@@ -17,7 +17,7 @@ interface Props {
 const TRIED = 5;
 
 /** What was searched, the filter that excludes most and a button to remove it, one to widen the time; where to send data. */
-export function NoMatch({ signal, q, range, setQ, widen }: Props) {
+export default function NoMatch({ signal, q, range, setQ, widen }: Props) {
   const t = useT(),
     parts = without(q).slice(0, TRIED),
     name = range.from && isRelative(range) && t.range[range.from] ? t.range[range.from] : t.thisRange;

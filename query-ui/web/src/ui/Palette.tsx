@@ -3,7 +3,7 @@ import { useNavigate, useRouter } from '@tanstack/react-router';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { api } from '../api/client';
 import { useServices } from '../api/queries';
-import { useLang, useT } from '../i18n';
+import { switchLanguage, useLang, useT } from '../i18n';
 import { equals } from '../model/filter';
 import { Dialog } from './Dialog';
 import { Icon, Kbd, Mark } from './Icon';
@@ -69,7 +69,11 @@ export default function Palette({ close }: { close: () => void }) {
           }))
         : []),
       { group: t.settings, text: theme === 'dark' ? t.toLight : t.toDark, hint: 'Shift T', run: toggleTheme },
-      { group: t.settings, text: t.otherLanguage, run: () => setPref('lang', lang === 'zh' ? 'en' : 'zh') },
+      {
+        group: t.settings,
+        text: t.otherLanguage,
+        run: () => void switchLanguage(lang === 'zh' ? 'en' : 'zh'),
+      },
       {
         group: t.settings,
         text: pref('density') === 'compact' ? t.comfortable : t.compact,

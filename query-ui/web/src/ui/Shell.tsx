@@ -1,10 +1,10 @@
 import { Link, Outlet, useNavigate, useRouter, useRouterState, useSearch } from '@tanstack/react-router';
 import { useIsFetching } from '@tanstack/react-query';
 import { Suspense, lazy, useEffect, useState } from 'react';
-import { useLang, useT } from '../i18n';
+import { switchLanguage, useLang, useT } from '../i18n';
 import { Icon, Kbd } from './Icon';
 import { useKeys } from './keys';
-import { setPref, toggleTheme, useTheme } from './prefs';
+import { toggleTheme, useTheme } from './prefs';
 import { StatusBar } from './StatusBar';
 import { TimePicker } from './TimePicker';
 import { copy, useToast } from './toast';
@@ -27,7 +27,7 @@ export function Shell() {
     search = useSearch({ strict: false }) as Search;
   const page = useRouterState({ select: s => s.location.pathname.split('/')[1] || 'traces' });
   const go = (to: string) => navigate({ to, search: carry(router.state.location.search as Search) as never });
-  const switchLang = () => setPref('lang', lang === 'zh' ? 'en' : 'zh');
+  const switchLang = () => void switchLanguage(lang === 'zh' ? 'en' : 'zh');
   useKeys({
     palette: () => setFloat('palette'),
     help: () => setFloat('help'),

@@ -1,5 +1,5 @@
 /** Page c: the log explorer. Counts first, then the picture, then the lines; a line opens in place. */
-import { useCallback, useMemo, useRef, useState } from 'react';
+import { Suspense, lazy, useCallback, useMemo, useRef, useState } from 'react';
 import { useNavigate } from '@tanstack/react-router';
 import { useHistogram, useLogs, useServices } from '../../api/queries';
 import type { Log } from '../../api/types';
@@ -11,7 +11,6 @@ import { isRelative, ms } from '../../model/time';
 import { Failure } from '../../ui/Failure';
 import { Icon } from '../../ui/Icon';
 import { useKeys } from '../../ui/keys';
-import { NoMatch } from '../../ui/NoMatch';
 import { QueryBar } from '../../ui/QueryBar';
 import { useStatusSlot } from '../../ui/StatusBar';
 import { carry, useRange, useUrl } from '../../ui/url';
@@ -19,11 +18,14 @@ import { Facets } from './Facets';
 import { LogHistogram } from './LogHistogram';
 import { LogList, type LogListHandle } from './LogList';
 import { LIVE_KEPT, useLiveTail } from './useLiveTail';
+import './logs.css';
 
 /** How far “lines around it” looks to either side. */
 const AROUND_MS = 10e3;
 /** Bars of the histogram, at most. */
 const BARS = 120;
+
+const NoMatch = lazy(() => import('../../ui/NoMatch'));
 
 export default function LogsPage() {
   const t = useT(),
@@ -145,13 +147,15 @@ export default function LogsPage() {
             setRange={(from, to) => set({ from, to, live: null, open: null }, true)}
           />
           {empty && !live ? (
-            <NoMatch
-              signal="logs"
-              q={q}
-              range={range}
-              setQ={setQ}
-              widen={from => set({ from, to: null }, true)}
-            />
+            <Suspense fallback={null}>
+              <NoMatch
+                signal="logs"
+                q={q}
+                range={range}
+                setQ={setQ}
+                widen={from => set({ from, to: null }, true)}
+              />
+            </Suspense>
           ) : (
             <LogList
               list={all}

@@ -25,6 +25,7 @@ import { Icon, Mark, type IconName } from '../../ui/Icon';
 import { useTheme } from '../../ui/prefs';
 import { useSize } from '../../ui/useSize';
 import { carry, useUrl } from '../../ui/url';
+import './panel.css';
 
 const LINES = 50,
   CHILDREN = 6,

@@ -18,6 +18,7 @@ import { SpanPanel } from './SpanPanel';
 import { TraceHead } from './TraceHead';
 import { useTraceView } from './useTraceView';
 import { Splitter, Waterfall, type WaterfallHandle } from './Waterfall';
+import './trace.css';
 
 const NO_LOGS = new Map<number, Log[]>(),
   NO_CUTS: [number, number][] = [];

@@ -1,19 +1,21 @@
 /** Page a: search of traces. The picture first, then the rows; a filtered scatter keeps the others faint. */
 import { useNavigate } from '@tanstack/react-router';
-import { useCallback, useMemo, useState } from 'react';
+import { Suspense, lazy, useCallback, useMemo, useState } from 'react';
 import { useScatter, useServices, useTraces } from '../../api/queries';
 import { useT } from '../../i18n';
 import { add } from '../../model/filter';
 import { toWindow } from '../../model/time';
 import { Failure } from '../../ui/Failure';
 import { useKeys } from '../../ui/keys';
-import { NoMatch } from '../../ui/NoMatch';
 import { QueryBar } from '../../ui/QueryBar';
 import { useStatusSlot } from '../../ui/StatusBar';
 import { carry, useRange, useUrl } from '../../ui/url';
 import { ByOperation } from './ByOperation';
 import { Scatter, type Brush } from './Scatter';
 import { TraceList } from './TraceList';
+import './traces.css';
+
+const NoMatch = lazy(() => import('../../ui/NoMatch'));
 
 export function TracesPage() {
   const t = useT(),
@@ -110,13 +112,15 @@ export function TracesPage() {
       </section>
       <section className="list" aria-label={t.traces} aria-busy={list.isPending}>
         {empty ? (
-          <NoMatch
-            signal="spans"
-            q={q}
-            range={range}
-            setQ={setQ}
-            widen={from => set({ from, to: null }, true)}
-          />
+          <Suspense fallback={null}>
+            <NoMatch
+              signal="spans"
+              q={q}
+              range={range}
+              setQ={setQ}
+              widen={from => set({ from, to: null }, true)}
+            />
+          </Suspense>
         ) : (
           <TraceList
             list={all}

@@ -5,7 +5,8 @@ import { Pen } from '../canvas';
 import { useTheme } from '../prefs';
 import { useZone } from '../url';
 import { useSize } from '../useSize';
-import { drawChart, drawCursor, drawSelection, toTime, toX, type Box, type Data } from './plot';
+import { drawChart, drawCursor, drawSelection, onPlot, toTime, toX, type Box, type Data } from './plot';
+import './chart.css';
 
 /** A drag that is shorter is a click. */
 const LEAST_DRAG_PX = 4;
@@ -44,7 +45,8 @@ export function Chart({ data, window, label, cursor, onCursor, onSelect, onReset
     else if (cursor !== null) drawCursor(pen, data, b, cursor);
     // `b` follows from these.
   }, [data, window.from, window.to, zone, width, height, cursor, drag, theme, fonts, t]);
-  const at = (e: React.PointerEvent) => toTime(b, e.clientX - canvas.current!.getBoundingClientRect().left);
+  const px = (e: React.PointerEvent) => e.clientX - canvas.current!.getBoundingClientRect().left,
+    at = (e: React.PointerEvent) => toTime(b, px(e));
   return (
     <div className="chart" ref={box}>
       <canvas
@@ -58,7 +60,7 @@ export function Chart({ data, window, label, cursor, onCursor, onSelect, onReset
         onPointerMove={e => {
           const to = at(e),
             start = from.current;
-          onCursor(to);
+          onCursor(onPlot(b, px(e)) ? to : null);
           if (start !== null && Math.abs(toX(b, to) - toX(b, start)) > LEAST_DRAG_PX)
             setDrag([Math.min(start, to), Math.max(start, to)]);
         }}

@@ -22,6 +22,8 @@ export interface Data {
   /** Top of the scale where it does not follow from the values. */
   max?: number;
   format: (v: number) => string;
+  /** How the axis writes a value, where that is shorter. */
+  axis?: (v: number) => string;
   holes: [number, number][];
 }
 export interface Box {
@@ -43,6 +45,8 @@ const HEADROOM = 1.12,
 
 export const toX = (b: Box, at: number): number =>
   LEFT + ((at - b.window.from) / (b.window.to - b.window.from)) * (b.width - LEFT - RIGHT);
+/** Whether a place is on the plot and not beside it. */
+export const onPlot = (b: Box, px: number): boolean => px >= LEFT && px <= b.width - RIGHT;
 export const toTime = (b: Box, px: number): number => {
   const share = (px - LEFT) / Math.max(1, b.width - LEFT - RIGHT);
   return b.window.from + Math.max(0, Math.min(1, share)) * (b.window.to - b.window.from);
@@ -66,7 +70,7 @@ export function drawChart(pen: Pen, d: Data, b: Box, noData: string): void {
     y = (v: number) => bottom - (v / top) * (bottom - TOP);
   for (const v of ticks(0, top, Math.max(1, Math.round((bottom - TOP) / TICK_PX)))) {
     pen.line(pen.c('grid'), LEFT, Math.round(y(v)) + 0.5, b.width, Math.round(y(v)) + 0.5);
-    pen.text(pen.c('axis'), d.format(v), LEFT - 8, y(v), 'right');
+    pen.text(pen.c('axis'), trimmed((d.axis ?? d.format)(v)), LEFT - 8, y(v), 'right');
   }
   for (const [from, to] of d.holes) {
     const x1 = Math.max(LEFT, toX(b, from)),
@@ -91,6 +95,9 @@ export function drawChart(pen: Pen, d: Data, b: Box, noData: string): void {
   }
   g.restore();
 }
+
+/** On an axis trailing zeros say nothing. */
+const trimmed = (text: string): string => text.replace(/\.0+(?=\D|$)/, '');
 
 function bars(pen: Pen, d: Data, b: Box, s: Series, base: Float64Array, y: (v: number) => number): void {
   const color = pen.c(s.color);
