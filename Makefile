@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build web run test test-rust test-web bench lint fmt clean
+.PHONY: help build web run test test-rust test-web bench bench-full lint fmt clean
 
 WEB := query-ui/web
 
@@ -32,9 +32,14 @@ test-rust: web ## Run the tests of the Rust code, and of the whole system
 test-web: web ## Run the tests of the web app
 	cd $(WEB) && $$(../../scripts/npm.sh) test
 
-bench: ## Measure beside named peers; figures stand in docs/benchmarks.md
-	cargo build --release -p weir-bench
+bench: web ## Measure beside named peers; figures stand in docs/benchmarks.md
+	cargo build --release -p weir -p weir-bench
 	target/release/tail
+	target/release/ingest
+
+bench-full: web ## The same with ten million spans
+	cargo build --release -p weir -p weir-bench
+	target/release/ingest --thousands 10000
 
 lint: web ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check

@@ -4,4 +4,6 @@
 
 pub mod cpu;
 pub mod nginx;
+pub mod process;
+pub mod spans;
 pub mod table;

@@ -25,7 +25,7 @@ const AGENT: &str =
 ///
 /// # Errors
 /// When the target can't be written.
-pub fn write(out: &mut impl Write, bytes: u64, seed: u64) -> io::Result<u64> {
+pub fn write<W: Write>(out: &mut W, bytes: u64, seed: u64) -> io::Result<u64> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut written = 0;
     let mut line = String::new();
@@ -62,7 +62,7 @@ pub fn write(out: &mut impl Write, bytes: u64, seed: u64) -> io::Result<u64> {
 ///
 /// # Errors
 /// When the target can't be written.
-pub fn write_plain(out: &mut impl Write, bytes: u64, seed: u64) -> io::Result<u64> {
+pub fn write_plain<W: Write>(out: &mut W, bytes: u64, seed: u64) -> io::Result<u64> {
     const WORDS: [&str; 8] = ["took", "basket", "the", "into", "account", "while", "waiting", "for"];
     let mut random = StdRng::seed_from_u64(seed);
     let mut written = 0;

@@ -22,16 +22,13 @@ const PORTS: [(&str, &str); 6] = [
     ("WEIR_QUERY__LISTEN", "127.0.0.1:0"),
 ];
 
-/// The binary that `cargo build -p weir` made beside this test.
+/// The binary that `cargo build -p weir` made beside this test or bench.
 pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
-    let binary = test.ancestors().nth(2).expect("tests stand in target/*/deps").join("weir");
-    assert!(
-        binary.exists(),
-        "{} is not there: run `make test`, or `cargo build -p weir` first",
-        binary.display()
-    );
-    binary
+    let found = test.ancestors().skip(1).take(2).map(|dir| dir.join("weir")).find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        panic!("there is no weir beside {}: run `make test`, or `cargo build -p weir` first", test.display())
+    })
 }
 
 /// A running role, or all of them. Dropping it kills it.
@@ -112,6 +109,11 @@ impl Server {
     /// Where a collector takes what agents send, over gRPC, as an `http://` URL.
     pub fn intake_grpc(&self) -> String {
         self.url("intake", 1).replace("grpc://", "http://")
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// kill -9, as a crash.
