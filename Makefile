@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build web run test test-rust test-web bench bench-full lint fmt clean
+.PHONY: help build web run test test-rust test-web test-e2e bench bench-full lint fmt clean
 
 WEB := query-ui/web
 
@@ -22,7 +22,7 @@ build: web ## Build the weir binary with its web app, optimised
 run: build ## Build everything and start it with the sample shop; prints the URL
 	target/release/weir up --demo
 
-test: test-web test-rust ## Run every test
+test: test-web test-rust test-e2e ## Run every test
 
 test-rust: web ## Run the tests of the Rust code, and of the whole system
 	cargo build -p weir
@@ -31,6 +31,11 @@ test-rust: web ## Run the tests of the Rust code, and of the whole system
 
 test-web: web ## Run the tests of the web app
 	cd $(WEB) && $$(../../scripts/npm.sh) test
+
+test-e2e: web ## Drive the sample shop's pages in Chromium
+	cargo build -p weir
+	@chromium=$$(scripts/browser.sh) && cd $(WEB) && \
+	  CHROMIUM=$$chromium WEIR_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/weir $$(../../scripts/npm.sh) run e2e
 
 bench: web ## Measure beside named peers; figures stand in docs/benchmarks.md
 	cargo build --release -p weir -p weir-bench

@@ -142,7 +142,7 @@ export const en = {
     'It may have been removed by retention, or its spans have not arrived yet. This page looks again every few seconds.',
   expandRow: 'Expand',
   collapseRow: 'Collapse',
-  showLines: (n: string) => `${n} log lines`,
+  showLines: (n: string) => `${n} log ${n === '1' ? 'line' : 'lines'}`,
   spanLabel: (s: string, o: string, d: string, at: string, self: string) =>
     `${s} ${o}, ${d}, starts at ${at}, self ${self}`,
   onCriticalPath: 'on the critical path',

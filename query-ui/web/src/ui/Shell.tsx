@@ -10,7 +10,8 @@ import { TimePicker } from './TimePicker';
 import { copy, useToast } from './toast';
 import { carry, useShareLink, type Search } from './url';
 
-const Palette = lazy(() => import('./Palette'));
+const loadPalette = () => import('./Palette');
+const Palette = lazy(loadPalette);
 const Help = lazy(() => import('./Help'));
 /** A load that is shorter than this shows nothing. */
 const LOADING_MS = 150;
@@ -49,6 +50,10 @@ export function Shell() {
     },
   });
   useEffect(() => setFloat(null), [page]);
+  useEffect(() => {
+    // Who presses Ctrl K types on at once: its field must not wait for the network.
+    requestIdleCallback(() => void loadPalette());
+  }, []);
   const nav = [
     ['traces', t.traces],
     ['logs', t.logs],

@@ -1,5 +1,6 @@
 /** The one table of keys. Help, hints and tooltips read it; pages say what an action does. */
 import { useEffect, useRef } from 'react';
+import { flushSync } from 'react-dom';
 import type { Messages } from '../i18n';
 
 export type Action = keyof Messages['key'];
@@ -93,8 +94,12 @@ export function listen(): void {
     if (!binding) return;
     for (let i = stack.length - 1; i >= 0; i--) {
       const handler = stack[i].current[binding.action];
-      if (handler && handler(e.key) !== false) {
+      // What a key changes is there before the next key asks for it.
+      if (handler && flushSync(() => handler(e.key)) !== false) {
         e.preventDefault();
+        // Else Enter would mean the button that was clicked last, and not the row that was moved to.
+        if (binding.action === 'next' || binding.action === 'prev')
+          document.querySelector<HTMLElement>('#main [data-rows]')?.focus({ preventScroll: true });
         return;
       }
     }

@@ -78,6 +78,7 @@ export function LogList(p: Props) {
     <div
       className="lrows"
       ref={scroller}
+      data-rows
       tabIndex={0}
       role="region"
       aria-label={t.logs}

@@ -142,15 +142,17 @@ export const SpanRow = memo(function SpanRow({
         {!r.open && kids && <span className="cnt">{count(t.end[n] - n - 1)}</span>}
       </span>
       {logs > 0 && (
-        <button
-          className={`lc${t.spans.errorLogs[n] ? ' err' : ''}${logsOpen ? ' on' : ''}`}
-          tabIndex={-1}
-          title={m.showLines(count(logs))}
-          aria-label={m.showLines(count(logs))}
-          aria-expanded={logsOpen}
-        >
-          {count(logs)}
-        </button>
+        <span role="gridcell">
+          <button
+            className={`lc${t.spans.errorLogs[n] ? ' err' : ''}${logsOpen ? ' on' : ''}`}
+            tabIndex={-1}
+            title={m.showLines(count(logs))}
+            aria-label={m.showLines(count(logs))}
+            aria-expanded={logsOpen}
+          >
+            {count(logs)}
+          </button>
+        </span>
       )}
     </div>
   );

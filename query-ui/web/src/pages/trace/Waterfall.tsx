@@ -27,7 +27,6 @@ const OVERSCAN_PX = 200,
 
 export interface WaterfallHandle {
   reveal: (i: number) => void;
-  focus: () => void;
 }
 interface Props {
   t: Trace;
@@ -159,7 +158,6 @@ export function Waterfall({
         if (el && (y < el.scrollTop + 24 || y > el.scrollTop + el.clientHeight - 60))
           el.scrollTop = Math.max(0, y - el.clientHeight * 0.35);
       },
-      focus: () => body.current?.focus({ preventScroll: true }),
     }),
     [tops],
   );
@@ -196,6 +194,7 @@ export function Waterfall({
         className="wf-body"
         ref={body}
         tabIndex={0}
+        data-rows
         role="treegrid"
         aria-label={m.spanTree}
         aria-rowcount={rows.rows.length}

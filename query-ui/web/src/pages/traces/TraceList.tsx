@@ -50,7 +50,7 @@ export function TraceList({ list, total, book, selected, hover, open, more, load
     after = rows.getTotalSize() - (items.at(-1)?.end ?? 0),
     newest = list[0];
   return (
-    <div className="list-s" ref={scroller} tabIndex={0} aria-label={t.traces} role="region">
+    <div className="list-s" ref={scroller} data-rows tabIndex={0} aria-label={t.traces} role="region">
       <table className="tt" aria-rowcount={list.length + 1}>
         <thead>
           <tr>
