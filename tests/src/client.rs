@@ -1,13 +1,16 @@
 //! Questions to a running server, through its public interfaces.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::http::Http;
 use crate::server::{PATIENCE, Server};
+
+/// Pause between two looks at a condition that is waited for: short enough not to be felt, long enough to leave the cores to the server.
+pub const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A text as a part of a URL.
 pub fn encode(text: &str) -> String {
@@ -59,7 +62,7 @@ impl Client {
             }
             assert!(found.0 <= logs && found.1 <= spans, "more than there is: {found:?}");
             assert!(begun.elapsed() < PATIENCE, "only {found:?} of {:?}", (logs, spans));
-            tokio::task::yield_now().await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
@@ -74,7 +77,7 @@ impl Client {
                 return;
             }
             assert!(begun.elapsed() < PATIENCE, "{stage}");
-            tokio::task::yield_now().await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use serde_json::Value;
-use weir_tests::client::{Client, encode};
+use weir_tests::client::{Client, LOOK_EVERY, encode};
 use weir_tests::server::{PATIENCE, Server};
 
 /// Every metric that a page about a host is made of.
@@ -34,7 +34,7 @@ async fn this_host_is_shown() {
             break metrics;
         }
         assert!(begun.elapsed() < PATIENCE, "{metrics}");
-        tokio::task::yield_now().await;
+        tokio::time::sleep(LOOK_EVERY).await;
     };
     let hosts = client.get("/api/v1/hosts").await;
     assert_eq!(hosts["hosts"][0]["name"], name);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use weir_model::otlp::{BodyWriter, SpanWriter};
 use weir_model::{SpanId, TraceId};
-use weir_tests::client::Client;
+use weir_tests::client::{Client, LOOK_EVERY};
 use weir_tests::http::Http;
 use weir_tests::server::Server;
 
@@ -127,7 +127,7 @@ async fn nothing_is_lost_or_doubled(protocol: &'static str) {
         fleet.write(400);
         fleet.export(&agent, 100).await;
         while client.total("logs", "").await < 2 * (fleet.lines - 200) {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         client.server.kill();
     }
