@@ -62,7 +62,7 @@ pub enum Start {
 }
 
 /// A group of log files.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceConfig {
     /// Globs of files; `*` stays inside a folder, `**` crosses folders.
@@ -76,6 +76,22 @@ pub struct SourceConfig {
     pub attributes: BTreeMap<String, String>,
     /// How the lines are written, where that is not to be detected.
     pub format: FormatConfig,
+    /// Lines that tell how long a call took become spans, too: access lines, and those with a trace id, a span id and a duration.
+    pub derive_spans: bool,
+}
+
+impl Default for SourceConfig {
+    fn default() -> Self {
+        Self {
+            include: Vec::new(),
+            exclude: Vec::new(),
+            start: Start::default(),
+            path_pattern: None,
+            attributes: BTreeMap::new(),
+            format: FormatConfig::default(),
+            derive_spans: true,
+        }
+    }
 }
 
 /// A format that the user describes. What is not set is detected.

@@ -113,7 +113,7 @@ impl Agent {
     /// # Errors
     /// If a part fails in a way that it can't recover from.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let tail = self.tail.run(self.senders.logs, shutdown.clone());
+        let tail = self.tail.run(self.senders.clone(), shutdown.clone());
         let host = async {
             match self.host {
                 Some(host) => host.run(self.senders.metrics, shutdown.clone()).await,

@@ -10,6 +10,7 @@ use weir_runtime::Metrics;
 pub(crate) struct TailStats {
     pub(crate) lines: Counter,
     pub(crate) records: Counter,
+    pub(crate) derived_spans: Counter,
     pub(crate) truncated: Counter,
     pub(crate) unparsed: Counter,
     pub(crate) invalid_utf8: Counter,
@@ -25,6 +26,11 @@ impl TailStats {
         Self {
             lines: metrics.register("weir_agent_lines", "Lines read from files", Counter::default()),
             records: metrics.register("weir_agent_records", "Log records made of lines", Counter::default()),
+            derived_spans: metrics.register(
+                "weir_agent_derived_spans",
+                "Spans made of log lines",
+                Counter::default(),
+            ),
             truncated: metrics.register(
                 "weir_agent_truncated_records",
                 "Records cut at a limit or without their end",
@@ -69,6 +75,7 @@ impl TailStats {
     /// Adds what happened to one file between two looks at its parser.
     pub(crate) fn count(&self, before: &Counts, after: &Counts) {
         self.lines.inc_by(after.lines - before.lines);
+        self.records.inc_by(after.records - before.records);
         self.truncated.inc_by(after.truncated - before.truncated);
         self.unparsed.inc_by(after.unparsed - before.unparsed);
         self.invalid_utf8.inc_by(after.invalid_utf8 - before.invalid_utf8);

@@ -26,6 +26,7 @@ pub(super) struct Source {
     path_pattern: Option<Regex>,
     attributes: BTreeMap<String, String>,
     pub(super) start: Start,
+    pub(super) derive_spans: bool,
     pattern: Option<Arc<Pattern>>,
     /// Seconds east of UTC.
     zone: Option<i32>,
@@ -53,6 +54,7 @@ impl Source {
             path_pattern: config.path_pattern.as_deref().map(Regex::new).transpose()?,
             attributes: config.attributes.clone(),
             start: config.start,
+            derive_spans: config.derive_spans,
             pattern: config.format.pattern()?.map(Arc::new),
             zone: config.format.zone_seconds()?,
         })

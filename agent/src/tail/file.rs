@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use flate2::read::MultiGzDecoder;
 use weir_model::Incarnation;
-use weir_model::otlp::BodyWriter;
+use weir_model::otlp::AttrWriter;
 use weir_parse::stream::{Counts, Event, Stream};
-use weir_parse::{Decision, Options};
+use weir_parse::{Decision, Options, derive};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::bodies::{self, Bodies};
 use super::{HEAD_BYTES, LINE_BYTES, TURN_BYTES, identity, records};
 use crate::checkpoint::Saved;
 
@@ -42,6 +43,8 @@ pub(super) struct Followed {
     pub(super) incarnation: Incarnation,
     /// Resource attributes from path and configuration.
     pub(super) attributes: Vec<(String, String)>,
+    /// Spans are derived from its lines.
+    derives: bool,
     file: File,
     content: Content,
     /// Next byte to be read; bytes of an unfinished line are in `carry`.
@@ -101,6 +104,7 @@ impl Followed {
         metadata: &Metadata,
         file: File,
         attributes: Vec<(String, String)>,
+        derives: bool,
         options: Options,
         saved: Life,
     ) -> io::Result<Self> {
@@ -134,6 +138,7 @@ impl Followed {
             key: identity::key(metadata),
             incarnation: saved.incarnation,
             attributes,
+            derives,
             file,
             content,
             read: saved.from,
@@ -152,6 +157,13 @@ impl Followed {
             last_data: Instant::now(),
             gone: false,
         })
+    }
+
+    /// Resource of its records.
+    pub(super) fn resource(&self, attrs: &mut AttrWriter<'_>, host: &str) {
+        self.attributes.iter().for_each(|(key, value)| attrs.str(key, value));
+        attrs.str("host.name", host);
+        bodies::place(attrs, &self.path.to_string_lossy(), &self.incarnation.to_string());
     }
 
     /// Whether the file was cut, or cut and written again, since it was read last.
@@ -178,7 +190,7 @@ impl Followed {
     }
 
     /// Reads up to a turn's bytes and writes the records that are complete. `buf` holds an unfinished line and a turn's bytes.
-    pub(super) fn turn(&mut self, buf: &mut [u8], now: u64, out: &mut BodyWriter) -> io::Result<Turn> {
+    pub(super) fn turn(&mut self, buf: &mut [u8], now: u64, out: &mut Bodies) -> io::Result<Turn> {
         debug_assert!(buf.len() >= LINE_BYTES + TURN_BYTES);
         let kept = self.carry.len();
         let room = &mut buf[kept..kept + TURN_BYTES];
@@ -210,7 +222,7 @@ impl Followed {
     }
 
     /// Takes bytes of which the first `kept` are the unfinished line.
-    fn take(&mut self, mut bytes: &[u8], kept: usize, now: u64, out: &mut BodyWriter) {
+    fn take(&mut self, mut bytes: &[u8], kept: usize, now: u64, out: &mut Bodies) {
         if self.dropped > 0 {
             let Some(newline) = memchr::memchr(b'\n', &bytes[kept..]) else {
                 self.dropped += (bytes.len() - kept) as u64;
@@ -231,10 +243,16 @@ impl Followed {
     }
 
     /// Runs the parser over something. What it decides is kept, what is a record is written. Returns how many bytes it took.
-    fn parse(&mut self, what: Input<'_>, now: u64, out: &mut BodyWriter) -> usize {
-        let Self { stream, decisions, unsaved, .. } = self;
+    fn parse(&mut self, what: Input<'_>, now: u64, out: &mut Bodies) -> usize {
+        let Self { stream, decisions, unsaved, derives, incarnation, .. } = self;
         let mut emit = |event: Event<'_>| match event {
-            Event::Record(record) => records::write(&record, now, out),
+            Event::Record(record) => {
+                let derived = if *derives { derive(&record, *incarnation) } else { None };
+                records::write(&record, derived.as_ref(), now, &mut out.logs);
+                if let Some(derived) = derived {
+                    out.add_spans(&derived);
+                }
+            }
             Event::Decision(decision) => {
                 decisions.push(decision);
                 *unsaved = true;
@@ -259,12 +277,12 @@ impl Followed {
     }
 
     /// Decides that the waiting record is complete, and writes it.
-    pub(super) fn cut(&mut self, now: u64, out: &mut BodyWriter) {
+    pub(super) fn cut(&mut self, now: u64, out: &mut Bodies) {
         self.parse(Input::Nothing, now, out);
     }
 
     /// Writes what a file leaves that will never grow again: the waiting record and a line without its end.
-    pub(super) fn finish(&mut self, now: u64, out: &mut BodyWriter) {
+    pub(super) fn finish(&mut self, now: u64, out: &mut Bodies) {
         let line = std::mem::take(&mut self.carry);
         let end = self.read;
         if !line.is_empty() {

@@ -1,9 +1,10 @@
 //! Following log files.
 //!
 //! One thread reads all files in turns, makes records of their lines and batches of the records; a task hands the batches on, one after the
-//! other, and reports what is durable. A file's checkpoint advances only over what was reported, so whatever is killed, reading goes on where
-//! the next hop has nothing yet. Back-pressure is the hand-over itself: while it waits, no file is read.
+//! other, and reports what is durable. The spans that lines yield travel in batches of their own, with the ranges of the log records that they go with.
+//! A file's checkpoint advances only over what was reported for both, so whatever is killed, reading goes on where the next hop has nothing yet. Back-pressure is the hand-over itself: while it waits, no file is read.
 
+mod bodies;
 mod deliver;
 mod discover;
 mod file;

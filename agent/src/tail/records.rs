@@ -4,12 +4,15 @@ use weir_model::identity;
 use weir_model::otlp::{BodyWriter, LogWriter};
 use weir_parse::settle::Source;
 use weir_parse::stream::Record;
-use weir_parse::{Issues, attr};
+use weir_parse::{Derived, Issues, attr};
 
-/// Writes a record that was read at `now`, in nanoseconds since the Unix epoch.
+/// Writes a record that was read at `now`, in nanoseconds since the Unix epoch. It belongs to the span that was derived from it, where it
+/// names none itself.
 #[inline]
-pub(super) fn write(record: &Record<'_>, now: u64, out: &mut BodyWriter) {
+pub(super) fn write(record: &Record<'_>, derived: Option<&Derived<'_>>, now: u64, out: &mut BodyWriter) {
     let &Record { text, parsed, .. } = record;
+    let trace_id = parsed.trace_id.or(derived.map(|span| span.trace_id));
+    let span_id = parsed.span_id.or(derived.map(|span| span.span_id));
     out.record(|out| {
         let mut log = LogWriter::new(out);
         if record.time_source != Source::None {
@@ -19,8 +22,8 @@ pub(super) fn write(record: &Record<'_>, now: u64, out: &mut BodyWriter) {
         log.severity(parsed.severity, parsed.text(text, parsed.severity_text));
         log.body(record.body());
         parsed.trace_flags.into_iter().for_each(|flags| log.trace_flags(flags.into()));
-        parsed.trace_id.into_iter().for_each(|id| log.trace_id(id));
-        parsed.span_id.into_iter().for_each(|id| log.span_id(id));
+        trace_id.into_iter().for_each(|id| log.trace_id(id));
+        span_id.into_iter().for_each(|id| log.span_id(id));
         let mut attrs = log.attrs();
         attrs.int(identity::OFFSET, record.start as i64);
         if let Some(stream) = record.iostream {

@@ -8,17 +8,15 @@ use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use weir_disk::Disk;
-use weir_model::limits::BATCH_BYTES;
-use weir_model::otlp::BodyWriter;
-use weir_model::{Signal, identity as names};
-use weir_transport::{Batch, Origin, Sender};
+use weir_model::Signal;
+use weir_transport::{Batch, Origin, Senders};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::deliver::{Delivered, Sealed, deliver};
+use super::bodies::{Bodies, Written};
+use super::deliver::{Delivered, Part, Sealed, deliver};
 use super::discover::Source;
 use super::file::{Followed, Life, Turn};
 use super::identity;
@@ -78,14 +76,10 @@ impl Tail {
     }
 
     /// Follows the files until the token is cancelled.
-    pub(crate) async fn run(
-        self,
-        sender: Arc<dyn Sender>,
-        shutdown: CancellationToken,
-    ) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, senders: Senders, shutdown: CancellationToken) -> anyhow::Result<()> {
         let (queue, sealed) = mpsc::channel(QUEUE);
         let (done, delivered) = blocking::channel();
-        let delivery = tokio::spawn(deliver(sealed, sender, done));
+        let delivery = tokio::spawn(deliver(sealed, senders, done));
         let stop = shutdown.clone();
         let thread = std::thread::Builder::new().name("tail".into()).spawn(move || {
             Tailer {
@@ -94,10 +88,7 @@ impl Tail {
                 next_id: 0,
                 known: HashMap::new(),
                 leaving: HashSet::new(),
-                body: BodyWriter::with_capacity(2 * BATCH_BYTES),
-                in_body: Vec::new(),
-                writing: None,
-                body_since: Instant::now(),
+                bodies: Bodies::new(),
                 queue: Some(queue),
                 delivered,
                 unsaved: false,
@@ -120,12 +111,7 @@ pub(crate) struct Tailer {
     known: HashMap<(u64, u64), u64>,
     /// Files that are read no more, and wait for the acknowledgement of what was sent.
     leaving: HashSet<u64>,
-    body: BodyWriter,
-    /// Files with records in the body.
-    in_body: Vec<u64>,
-    /// The file whose resource is the last in the body.
-    writing: Option<u64>,
-    body_since: Instant,
+    bodies: Bodies,
     queue: Option<mpsc::Sender<Sealed>>,
     delivered: blocking::Receiver<Delivered>,
     /// A life began or something was decided that the checkpoint does not know: nothing may be sent before it does.
@@ -150,7 +136,7 @@ impl Tailer {
             let read = self.read_all(&mut buf);
             let sweep = sweep.elapsed();
             self.cut_waiting();
-            if self.body_since.elapsed() >= BATCH_AGE {
+            if self.bodies.age() >= BATCH_AGE {
                 self.seal();
             }
             if saved.elapsed() >= SAVE_EVERY {
@@ -184,9 +170,7 @@ impl Tailer {
                 file.acknowledge(end);
             }
         }
-        if let Some((records, _)) = delivered.dropped {
-            self.tail.stats.dropped.inc_by(records);
-        }
+        self.tail.stats.dropped.inc_by(delivered.dropped);
     }
 
     /// Gives each file a turn. Returns whether any had something.
@@ -196,7 +180,7 @@ impl Tailer {
         let mut any = false;
         for id in ids {
             // A batch that can't be sent is not added to.
-            if self.body.len() >= BATCH_BYTES {
+            if self.bodies.is_full() {
                 self.seal();
                 break;
             }
@@ -224,18 +208,17 @@ impl Tailer {
             return false;
         }
         self.open_resource(id, &file);
-        let (before, records) = (file.counts(), self.body.records());
-        let turn = file.turn(buf, now(), &mut self.body);
+        let before = file.counts();
+        let turn = file.turn(buf, now(), &mut self.bodies);
         match turn {
-            Ok(Turn::AtEnd) if file.is_over() => file.finish(now(), &mut self.body),
+            Ok(Turn::AtEnd) if file.is_over() => file.finish(now(), &mut self.bodies),
             Ok(Turn::Cut) => {
                 tracing::info!(path = %file.path.display(), "the file was cut and begins anew");
-                file.finish(now(), &mut self.body);
+                file.finish(now(), &mut self.bodies);
             }
             _ => {}
         }
         self.unsaved |= std::mem::take(&mut file.unsaved);
-        self.tail.stats.records.inc_by(self.body.records() - records);
         self.tail.stats.count(&before, &file.counts());
         let keep = match turn {
             Ok(Turn::Read) => true,
@@ -258,7 +241,7 @@ impl Tailer {
             self.known.remove(&key);
             self.leaving.insert(id);
         }
-        if self.body.len() >= BATCH_BYTES {
+        if self.bodies.is_full() {
             self.seal();
         }
         read
@@ -266,24 +249,8 @@ impl Tailer {
 
     /// Makes the file's resource the one that records are written under.
     fn open_resource(&mut self, id: u64, file: &Followed) {
-        if self.writing.replace(id) == Some(id) {
-            return;
-        }
-        if self.in_body.is_empty() {
-            self.body_since = Instant::now();
-        }
         let host = &self.tail.host;
-        self.body.resource(|attrs| {
-            file.attributes.iter().for_each(|(key, value)| attrs.str(key, value));
-            attrs.str("host.name", host);
-            attrs.str("log.file.path", &file.path.to_string_lossy());
-            attrs.str(names::SOURCE, &file.path.to_string_lossy());
-            attrs.str(names::INCARNATION, &file.incarnation.to_string());
-        });
-        self.body.scope("weir.agent", env!("CARGO_PKG_VERSION"));
-        if !self.in_body.contains(&id) {
-            self.in_body.push(id);
-        }
+        self.bodies.open(id, |attrs| file.resource(attrs, host));
     }
 
     /// Ends records that have been waiting long enough for lines that belong to them.
@@ -294,43 +261,46 @@ impl Tailer {
         for id in waiting {
             let Some(mut file) = self.files.remove(&id) else { continue };
             self.open_resource(id, &file);
-            let records = self.body.records();
-            file.cut(now(), &mut self.body);
+            let before = file.counts();
+            file.cut(now(), &mut self.bodies);
             self.unsaved |= std::mem::take(&mut file.unsaved);
-            self.tail.stats.records.inc_by(self.body.records() - records);
+            self.tail.stats.count(&before, &file.counts());
             self.files.insert(id, file);
         }
     }
 
     /// Hands the body over as a batch. Waits while the queue is full: so back-pressure reaches the files.
     fn seal(&mut self) {
-        if self.in_body.is_empty() {
+        if self.bodies.is_empty() {
             return;
         }
         if self.unsaved && !self.save() {
             return;
         }
+        let (logs, spans) = self.bodies.finish();
         let mut origins = Vec::new();
-        let mut files = Vec::new();
-        self.writing = None;
-        for id in std::mem::take(&mut self.in_body) {
-            let Some(file) = self.files.get_mut(&id) else { continue };
+        for id in &logs.files {
+            let Some(file) = self.files.get_mut(id) else { continue };
             let range = file.take_range();
-            if range.is_empty() {
-                continue;
+            if !range.is_empty() {
+                origins.push((*id, Origin { incarnation: file.incarnation, range, acked_below: file.acked }));
             }
-            files.push((id, range.end));
-            origins.push(Origin { incarnation: file.incarnation, range, acked_below: file.acked });
         }
-        let records = self.body.records();
-        let body = Bytes::from(self.body.finish());
         if origins.is_empty() {
             return;
         }
-        let route = xxh3_64(&origins[0].incarnation.to_bytes());
-        let batch = Batch { signal: Signal::Logs, origins, route, arrived: now(), body };
+        self.tail.stats.derived_spans.inc_by(spans.as_ref().map_or(0, |spans| spans.records));
+        let files = origins.iter().map(|(id, origin)| (*id, origin.range.end)).collect();
+        let part = |signal, Written { body, records, files }: Written| {
+            let of_files = origins.iter().filter(|(id, _)| files.contains(id));
+            let origins: Vec<Origin> = of_files.map(|(_, origin)| origin.clone()).collect();
+            let route = origins.first().map_or(0, |first| xxh3_64(&first.incarnation.to_bytes()));
+            Part { batch: Batch { signal, origins, route, arrived: now(), body }, records }
+        };
+        let spans = spans.map(|spans| part(Signal::Spans, spans));
+        let sealed = Sealed { logs: part(Signal::Logs, logs), spans, files };
         if let Some(queue) = &self.queue
-            && queue.blocking_send(Sealed { batch, records, files }).is_err()
+            && queue.blocking_send(sealed).is_err()
         {
             // Delivery has ended for good; the files keep what was not taken.
             self.queue = None;
@@ -417,7 +387,15 @@ impl Tailer {
             }
         };
         let options = source.options(&metadata, life.from);
-        let followed = Followed::open(path, &metadata, file, source.attributes(path), options, life)?;
+        let followed = Followed::open(
+            path,
+            &metadata,
+            file,
+            source.attributes(path),
+            source.derive_spans,
+            options,
+            life,
+        )?;
         self.next_id += 1;
         self.known.insert(key, self.next_id);
         self.files.insert(self.next_id, followed);

@@ -13,6 +13,8 @@ pub const OFFSET: &str = "weir.offset";
 pub const ORDINAL: &str = "weir.ordinal";
 /// Span attribute, `true`: made from one log line rather than reported by an SDK.
 pub const DERIVED: &str = "weir.derived";
+/// Span attribute of a derived span: the span id that its line names, as 16 hexadecimal digits.
+pub const NAMED_SPAN: &str = "weir.span_id";
 /// Record attribute, `true`: the record was cut at a limit or lacks its end.
 pub const TRUNCATED: &str = "weir.truncated";
 
@@ -39,6 +41,14 @@ pub fn derived_span_id(incarnation: Incarnation, start: u64, ordinal: u32, nth: 
 pub fn derived_trace_id(incarnation: Incarnation, start: u64, ordinal: u32) -> TraceId {
     let hash = derived(b"trace", incarnation, start, ordinal, 0);
     TraceId::new(hash.max(1).to_be_bytes()).expect("not zero")
+}
+
+/// Id of the trace of derived spans whose lines name no trace but the same request: several hops write down one id of a request.
+pub fn request_trace_id(request: &str) -> TraceId {
+    let mut hash = Xxh3::new();
+    hash.update(b"request");
+    hash.update(request.as_bytes());
+    TraceId::new(hash.digest128().max(1).to_be_bytes()).expect("not zero")
 }
 
 fn derived(what: &[u8], incarnation: Incarnation, start: u64, ordinal: u32, nth: u32) -> u128 {

@@ -14,6 +14,7 @@ pub fn traceparent(text: &[u8], out: &mut Parsed) -> bool {
     };
     out.trace_id = Some(trace);
     out.span_id = Some(span);
+    out.from_header = true;
     out.trace_flags = hex_byte(&text[53..55]);
     true
 }
@@ -25,6 +26,7 @@ pub fn b3(text: &[u8], out: &mut Parsed) -> bool {
     let (Ok(trace), Ok(span)) = (TraceId::from_hex_any(trace), SpanId::from_hex(span)) else { return false };
     out.trace_id = Some(trace);
     out.span_id = Some(span);
+    out.from_header = true;
     if let Some(sampled) = parts.next() {
         out.trace_flags = Some(matches!(sampled, b"1" | b"d") as u8);
     }

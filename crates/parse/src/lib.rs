@@ -13,11 +13,13 @@
 //! - [`detect`]: which format a file has; [`decision`]: the durable form of what was decided
 //! - [`trace`]: which lines continue a stack trace, and the exception in it
 //! - [`settle`]: times that lack a date or a zone
+//! - [`derive`](mod@derive): the spans that a single record yields
 //! - [`pattern`]: a format that the user describes
 
 pub mod attr;
 pub mod context;
 pub mod decision;
+pub mod derive;
 pub mod detect;
 pub mod format;
 pub mod parsed;
@@ -31,6 +33,7 @@ pub mod trace;
 pub mod wrapper;
 
 pub use decision::{Decision, Locked};
+pub use derive::{Derived, derive};
 pub use format::Format;
 pub use parsed::{Issues, Parsed, Text, Value};
 pub use pattern::{Pattern, PatternConfig, PatternError};

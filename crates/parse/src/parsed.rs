@@ -126,6 +126,10 @@ pub struct Parsed {
     pub trace_id: Option<TraceId>,
     pub span_id: Option<SpanId>,
     pub parent_span_id: Option<SpanId>,
+    /// The ids stood in a header of the request (`traceparent`, B3): the span may be the caller's.
+    pub from_header: bool,
+    /// The time is when the operation began, not when the line was written.
+    pub time_is_start: bool,
     /// W3C trace flags; bit 0 says sampled.
     pub trace_flags: Option<u8>,
     /// Nanoseconds that the line says its operation took.
@@ -214,8 +218,22 @@ impl Parsed {
     /// Writes the attributes as they go on the wire. False when a key or value was cut at its limit.
     #[inline]
     pub fn write_attrs(&self, line: &str, out: &mut weir_model::otlp::AttrWriter<'_>) -> bool {
+        self.write_attrs_unless(line, out, |_| false)
+    }
+
+    /// Like [`Self::write_attrs`], without those whose key `skip` says.
+    #[inline]
+    pub fn write_attrs_unless(
+        &self,
+        line: &str,
+        out: &mut weir_model::otlp::AttrWriter<'_>,
+        skip: impl Fn(&str) -> bool,
+    ) -> bool {
         let mut whole = true;
         for attr in &self.attrs {
+            if skip(self.text(line, attr.key)) {
+                continue;
+            }
             let key = cut(self.text(line, attr.key), limits::KEY_BYTES, &mut whole);
             match attr.value {
                 Value::Str(text) => {

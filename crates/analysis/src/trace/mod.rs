@@ -8,7 +8,8 @@
 //! - **Joined:** a span that was derived from a log line (`weir.derived`) and a real span of the same call become one row; `join` has the rules.
 //! - **Observed:** a span id that only log lines name becomes a row from its first to its last line; `infer` finds its parent
 //!   from times. When the real span comes it takes that row's place.
-//! - **Times are never moved.** Where clocks disagree a note says by how much.
+//! - **Times are never moved**, except those of tries whose line counts in whole seconds: they go with the real span that their request joins. Where
+//!   clocks disagree a note says by how much.
 //! - **Critical path:** see `critical`.
 
 mod clock;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use weir_model::identity::DERIVED;
+use weir_model::identity::{DERIVED, INCARNATION, NAMED_SPAN, OFFSET, ORDINAL};
 use weir_model::otlp::{LogRef, SpanKind, SpanRef, StatusCode, Value};
 use weir_model::{Severity, SpanId};
 
@@ -37,17 +37,17 @@ pub(super) struct Call<'a> {
     pub(super) named_span: Option<SpanId>,
     pub(super) request: Option<&'a str>,
     pub(super) method: Option<&'a str>,
+    pub(super) path: Option<&'a str>,
     pub(super) response: Option<i64>,
 }
-
-/// Span attribute of a derived span: the id that its line gives the call, as 16 hexadecimal digits.
-const NAMED_SPAN: &str = "weir.span_id";
 
 #[derive(Debug, Default)]
 pub(super) struct Nodes<'a> {
     pub(super) list: Vec<Node<'a>>,
     /// Nodes by span id. A derived span that was joined points to the real one.
     pub(super) by_id: HashMap<SpanId, Group>,
+    /// Ids of derived spans by the incarnation and offset of their line.
+    of_line: HashMap<(&'a str, i64), SpanId>,
 }
 
 /// Nodes that share a span id.
@@ -75,8 +75,11 @@ impl Group {
 
 impl<'a> Nodes<'a> {
     pub(super) fn from_spans(spans: &[SpanRef<'a>]) -> Self {
-        let mut nodes =
-            Nodes { list: Vec::with_capacity(spans.len()), by_id: HashMap::with_capacity(spans.len()) };
+        let mut nodes = Nodes {
+            list: Vec::with_capacity(spans.len()),
+            by_id: HashMap::with_capacity(spans.len()),
+            ..Nodes::default()
+        };
         let mut resource: (&[u8], &str) = (&[], "");
         for index in in_order(spans) {
             let SpanRef { resource: from, span, .. } = &spans[index];
@@ -90,6 +93,7 @@ impl<'a> Nodes<'a> {
                     (DERIVED, Value::Bool(true)) => flags.set(Flags::DERIVED),
                     (NAMED_SPAN, Value::Str(id)) => call.named_span = id.parse().ok(),
                     ("http.request.id", Value::Str(id)) => call.request = Some(id),
+                    ("url.path", Value::Str(path)) => call.path = Some(path),
                     ("http.request.method" | "http.method", Value::Str(method)) => call.method = Some(method),
                     ("http.response.status_code" | "http.status_code", Value::Int(code)) => {
                         call.response = Some(code)
@@ -97,6 +101,14 @@ impl<'a> Nodes<'a> {
                     _ => {}
                 }
                 tag.see(attr.key, attr.value);
+            }
+            if flags.has(Flags::DERIVED)
+                && let Some(id) = span.span_id
+                && let Some(Value::Str(incarnation)) = from.attrs().get(INCARNATION)
+                && let (Some(Value::Int(offset)), None) =
+                    (span.attrs().get(OFFSET), span.attrs().get(ORDINAL))
+            {
+                nodes.of_line.insert((incarnation, offset), id);
             }
             nodes.push(Node {
                 id: span.span_id,
@@ -130,7 +142,8 @@ impl<'a> Nodes<'a> {
     pub(super) fn add_observed(&mut self, logs: &[LogRef<'a>]) -> Vec<Option<usize>> {
         let mut node_of_line = Vec::with_capacity(logs.len());
         for (line, LogRef { resource, log, .. }) in logs.iter().enumerate() {
-            let Some(id) = log.span_id else {
+            // A line stands on the span that it yielded, whatever it names.
+            let Some(id) = self.span_of_line(&logs[line]).or(log.span_id) else {
                 node_of_line.push(None);
                 continue;
             };
@@ -162,6 +175,15 @@ impl<'a> Nodes<'a> {
             node_of_line.push(Some(index));
         }
         node_of_line
+    }
+
+    fn span_of_line(&self, line: &LogRef<'a>) -> Option<SpanId> {
+        if self.of_line.is_empty() {
+            return None;
+        }
+        let incarnation = line.resource.attrs().get(INCARNATION)?.as_str()?;
+        let offset = line.log.attrs().get(OFFSET)?.as_int()?;
+        self.of_line.get(&(incarnation, offset)).copied()
     }
 
     /// Of the nodes that share an id the one that a record of this service means: the server of that service, else any of that

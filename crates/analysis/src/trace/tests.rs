@@ -26,7 +26,10 @@ fn encode(spans: &str) -> Vec<u8> {
     for line in spans.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let number = |at: usize| words[at].parse::<u64>().unwrap();
-        body.resource(|attrs| attrs.str("service.name", words[2]));
+        body.resource(|attrs| {
+            attrs.str("service.name", words[2]);
+            attrs.str(identity::INCARNATION, "f");
+        });
         body.scope("", "");
         body.record(|out| {
             let mut span = SpanWriter::new(out, TraceId::from_low(7).unwrap(), id(number(0)));
@@ -39,6 +42,7 @@ fn encode(spans: &str) -> Vec<u8> {
             for (key, value) in words[6..].iter().filter_map(|word| word.split_once('=')) {
                 match (key, value.parse::<i64>()) {
                     ("derived", _) => span.attrs().bool(identity::DERIVED, true),
+                    ("line", Ok(offset)) => span.attrs().int(identity::OFFSET, offset),
                     ("status", _) => span.status(StatusCode::ERROR, ""),
                     (key, Ok(number)) if key.ends_with("status_code") => span.attrs().int(key, number),
                     _ => span.attrs().str(key, value),
@@ -49,12 +53,15 @@ fn encode(spans: &str) -> Vec<u8> {
     body.finish()
 }
 
-/// Encodes lines `span service time severity`.
+/// Encodes lines `span service time severity [offset]`.
 fn encode_logs(logs: &str) -> Vec<u8> {
     let mut body = BodyWriter::default();
     for line in logs.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        body.resource(|attrs| attrs.str("service.name", words[1]));
+        body.resource(|attrs| {
+            attrs.str("service.name", words[1]);
+            attrs.str(identity::INCARNATION, "f");
+        });
         body.scope("", "");
         body.record(|out| {
             let mut log = LogWriter::new(out);
@@ -64,6 +71,9 @@ fn encode_logs(logs: &str) -> Vec<u8> {
             }
             log.time(words[2].parse().unwrap());
             log.severity(Severity(words[3].parse().unwrap()), "");
+            if let Some(offset) = words.get(4) {
+                log.attrs().int(identity::OFFSET, offset.parse().unwrap());
+            }
         });
     }
     body.finish()
@@ -378,6 +388,108 @@ fn a_derived_span_stands_for_the_real_one_until_it_comes() {
         .3 api 20-30 self=10
         path 12:10-20 3:20-30 12:30-50
         where web=30 api=10",
+    );
+}
+
+#[test]
+fn the_id_in_a_header_is_the_callers_or_its_own() {
+    // The caller's client span is reported: the gateway's request stands below it, and what passed the header on beside it.
+    check(
+        "1 0 shop c 100000000 300000000
+         12 1 gateway s 110000000 290000000 derived=1 weir.span_id=0000000000000001
+         13 12 gateway c 120000000 280000000 derived=1",
+        "",
+        "
+        1 shop 100000000-300000000 self=20000000
+        .12 gateway 110000000-290000000 self=20000000 flags=1
+        ..13 gateway 120000000-280000000 self=160000000 flags=1
+        path 1:100000000-110000000 12:110000000-120000000 13:120000000-280000000 12:280000000-290000000 1:290000000-300000000
+        where gateway=180000000 shop=20000000",
+    );
+    // Nobody reported the caller: the request stands for it.
+    check(
+        "12 1 gateway s 110 290 derived=1 weir.span_id=0000000000000001
+         13 12 gateway c 120 280 derived=1
+         20 1 api s 130 270",
+        "",
+        "
+        12 gateway 110-290 self=20 flags=1
+        .13 gateway 120-280 self=160 flags=1
+        .20 api 130-270 self=140
+        path 12:110-120 13:120-280 12:280-290
+        where gateway=180",
+    );
+    // The file is called otherwise than the service, but the request took as long as the span.
+    check(
+        "2 0 shop s 100000000 300000000
+         12 0 access s 101000000 300000000 derived=1 weir.span_id=0000000000000002",
+        "",
+        "
+        2 shop 100000000-300000000 self=200000000 flags=32
+        path 2:100000000-300000000
+        where shop=200000000",
+    );
+}
+
+#[test]
+fn lines_that_tell_of_steps_stand_below_their_span() {
+    check(
+        "2 0 shop s 100000000 300000000
+         12 0 shop i 150000000 170000000 derived=1 weir.span_id=0000000000000002
+         13 0 shop i 101000000 299000000 derived=1 weir.span_id=0000000000000002",
+        "",
+        "
+        2 shop 100000000-300000000 self=180000000 flags=32
+        .12 shop 150000000-170000000 self=20000000 flags=1
+        path 2:100000000-150000000 12:150000000-170000000 2:170000000-300000000
+        where shop=200000000",
+    );
+    check(
+        "12 0 shop i 150 170 derived=1 weir.span_id=0000000000000002
+         13 0 shop i 101 299 derived=1 weir.span_id=0000000000000002",
+        "2 shop 160 9",
+        "
+        13 shop 101-299 self=178 flags=1 logs=1/0/9
+        .12 shop 150-170 self=20 flags=1
+        path 13:101-150 12:150-170 13:170-299
+        where shop=198",
+    );
+}
+
+#[test]
+fn a_line_that_counts_in_whole_seconds() {
+    // It says 3 s; the real span ended at 3.4 s. The paths tell the two calls apart, and the try goes with its request.
+    check(
+        "1 0 web s 3100000000 3400000000 url.path=/a
+         2 0 web s 3150000000 3450000000 url.path=/b
+         12 0 web s 2699000000 3000000000 derived=1 url.path=/b
+         13 12 web c 2699000000 2999000000 derived=1",
+        "",
+        "
+        1 web 3100000000-3400000000 self=300000000
+        2 web 3150000000-3450000000 self=1000000 flags=32
+        .13 web 3149000000-3449000000 self=300000000 flags=17
+        note 13 starts-before-parent 1000000
+        path 1:3100000000-3150000000 13:3150000000-3449000000 2:3449000000-3450000000
+        where web=350000000",
+    );
+}
+
+#[test]
+fn a_line_stands_on_the_span_that_it_yielded() {
+    check(
+        "1 0 shop c 100000000 300000000
+         12 1 gateway s 110000000 290000000 derived=1 line=40 weir.span_id=0000000000000001
+         13 1 gateway s 110000000 120000000 derived=1 line=80",
+        "1 gateway 290000000 9 40
+         1 gateway 290000000 9 41
+         0 gateway 290000000 17 80",
+        "
+        1 shop 100000000-300000000 self=20000000 logs=1/0/9
+        .12 gateway 110000000-290000000 self=180000000 flags=1 logs=1/0/9
+        .13 gateway 110000000-120000000 self=10000000 flags=1 logs=1/1/17
+        path 1:100000000-110000000 12:110000000-290000000 1:290000000-300000000
+        where gateway=180000000 shop=20000000",
     );
 }
 

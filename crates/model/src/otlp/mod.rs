@@ -22,4 +22,5 @@ pub use validate::{Counts, validate};
 pub use value::{Array, Attr, Attrs, Value};
 pub use write::{
     AttrWriter, BodyWriter, ListWriter, LogWriter, MetricWriter, PointsWriter, SpanWriter, ValueWriter,
+    write_resource,
 };

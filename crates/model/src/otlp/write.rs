@@ -112,6 +112,11 @@ impl BodyWriter {
     }
 }
 
+/// Encodes a resource's message, for [`BodyWriter::raw_resource`].
+pub fn write_resource(out: &mut Writer, attrs: impl FnOnce(&mut AttrWriter<'_>)) {
+    attrs(&mut AttrWriter { out, field: 1 });
+}
+
 /// Writes attributes into the fields numbered `field` of the message that is open.
 #[derive(Debug)]
 pub struct AttrWriter<'w> {

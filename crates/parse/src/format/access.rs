@@ -3,6 +3,8 @@
 //! What follows the user agent has no fixed order in the wild, so each item is known by its shape: seconds (the first is the request's,
 //! the second the upstream's), addresses with a port, 32 hexadecimal digits, a `traceparent`; or by a name before `=`. nginx separates
 //! tries of one upstream group by a comma and groups after an internal redirect by a colon; such a list is one item.
+//!
+//! nginx writes the line at the end of the request, Apache writes the time of its start: which one it is is known by how the duration is named.
 
 use super::fields::set_time;
 use crate::attr;
@@ -13,6 +15,9 @@ use crate::severity;
 use crate::time;
 use memchr::memchr;
 use weir_model::TraceId;
+
+/// How far nginx's `$msec` may be from the second in the same line, in nanoseconds.
+const CACHED_TIME: u64 = 2_000_000_000;
 
 pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
     let mut cursor = Cursor::new(line);
@@ -114,6 +119,7 @@ fn request(line: &[u8], span: Span, out: &mut Parsed) {
 struct Seen {
     request_time: bool,
     upstream_time: bool,
+    upstream: bool,
 }
 
 fn extras(cursor: &mut Cursor<'_>, out: &mut Parsed) {
@@ -173,7 +179,14 @@ fn named(line: &[u8], name: Span, item: Span, out: &mut Parsed) {
     }
     match name.of(line) {
         b"rt" | b"request_time" => request_time(line, item, out),
+        b"msec" => precise_time(item, value, out),
+        b"duration_us" | b"time_us" if apache_time(value, out) => {
+            out.push(Text::Line(name), Value::Str(Text::Line(item)))
+        }
         b"urt" | b"upstream_response_time" => out.push_str(attr::UPSTREAM_TIME, item),
+        b"uct" | b"upstream_connect_time" => out.push_str(attr::UPSTREAM_CONNECT_TIME, item),
+        b"uht" | b"upstream_header_time" => out.push_str(attr::UPSTREAM_HEADER_TIME, item),
+        b"ust" | b"upstream_status" => out.push_str(attr::UPSTREAM_STATUS, item),
         b"ua" | b"upstream" | b"upstream_addr" => out.push_str(attr::UPSTREAM_ADDRESS, item),
         b"request_id" | b"rid" | b"req_id" => out.push_str(attr::REQUEST_ID, item),
         b"host" => out.push_str(attr::HOST_HEADER, item),
@@ -196,6 +209,7 @@ fn shaped(line: &[u8], item: Span, seen: &mut Seen, out: &mut Parsed) {
             // Nothing passed the request on: the place of the upstream's time is empty.
             seen.upstream_time |= seen.request_time;
         }
+        _ if is_time && is_epoch(value) => precise_time(item, value, out),
         _ if is_time && !seen.request_time && first.len() == value.len() => {
             seen.request_time = true;
             request_time(line, item, out);
@@ -206,7 +220,11 @@ fn shaped(line: &[u8], item: Span, seen: &mut Seen, out: &mut Parsed) {
         }
         _ if context::traceparent(value, out) => {}
         _ if value.len() == 32 && TraceId::from_hex(value).is_ok() => out.push_str(attr::REQUEST_ID, item),
-        _ if is_upstream(first) => out.push_str(attr::UPSTREAM_ADDRESS, item),
+        _ if is_upstream(first) => {
+            seen.upstream = true;
+            out.push_str(attr::UPSTREAM_ADDRESS, item);
+        }
+        _ if seen.upstream && is_statuses(value) => out.push_str(attr::UPSTREAM_STATUS, item),
         _ if str_of(first).parse::<std::net::IpAddr>().is_ok() => out.push_str(attr::FORWARDED_FOR, item),
         _ => out.push(Text::Static("nginx.extra"), Value::Str(Text::Line(item))),
     }
@@ -216,6 +234,39 @@ fn request_time(line: &[u8], item: Span, out: &mut Parsed) {
     let Some(nanos) = seconds(item.of(line)) else { return };
     out.duration = Some(nanos);
     out.push(Text::Static(attr::REQUEST_TIME), Value::Double(nanos as f64 / 1e9));
+}
+
+/// nginx's `$msec`: seconds since the Unix epoch with milliseconds.
+fn is_epoch(item: &[u8]) -> bool {
+    item.len() == 14 && item[10] == b'.' && item[0] != b'0'
+}
+
+/// Takes `$msec`, where it says the same second as the line's own time.
+fn precise_time(item: Span, value: &[u8], out: &mut Parsed) {
+    let Some(nanos) = seconds(value).filter(|_| is_epoch(value)) else { return };
+    let differs = out.time.and_then(|when| when.unix()).is_none_or(|time| time.abs_diff(nanos) > CACHED_TIME);
+    if !differs {
+        set_time(out, time::When::from_unix(nanos as i64), Text::Line(item));
+    }
+}
+
+/// Takes Apache's `%D`, microseconds since the time that the line begins with.
+fn apache_time(value: &[u8], out: &mut Parsed) -> bool {
+    let Some(micros) = str_of(value).parse::<u64>().ok().and_then(|n| n.checked_mul(1_000)) else {
+        return false;
+    };
+    out.duration = Some(micros);
+    out.time_is_start = true;
+    true
+}
+
+/// The statuses of all tries, `502, 200`: behind the upstream's address such a number is not a length.
+fn is_statuses(item: &[u8]) -> bool {
+    let mut statuses = item.split(|b| matches!(b, b',' | b':' | b' ')).filter(|part| !part.is_empty());
+    statuses.all(|part| {
+        part == b"-"
+            || (part.len() == 3 && part.iter().all(u8::is_ascii_digit) && (b'1'..=b'5').contains(&part[0]))
+    })
 }
 
 /// `10.0.0.1:8080`, `[::1]:8080`, `unix:/run/app.sock`.

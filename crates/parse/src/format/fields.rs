@@ -3,7 +3,7 @@
 use crate::attr;
 use crate::context::{self, Field};
 use crate::parsed::{Parsed, Span, Text, Value};
-use crate::scan::{duration, str_of};
+use crate::scan::{duration, seconds, str_of};
 use crate::severity;
 use crate::time::{self, When};
 use weir_model::Severity;
@@ -27,7 +27,11 @@ pub(super) enum Role {
     Nest,
     Context(Field),
     DurationMillis,
+    /// As nginx writes it.
+    DurationSeconds,
     Duration,
+    /// When the operation began that the record tells of.
+    StartTime,
     /// Kept under the name that OpenTelemetry's conventions give it.
     Renamed(&'static str),
     Other,
@@ -61,6 +65,8 @@ pub(super) fn role(key: &[u8]) -> Role {
         b"mdc" | b"contextMap" | b"log" | b"trace" | b"span" => Role::Nest,
         b"duration_ms" | b"durationMs" | b"elapsed_ms" | b"elapsedMs" | b"took_ms" | b"latency_ms"
         | b"responseTime" | b"Elapsed" => Role::DurationMillis,
+        b"request_time" => Role::DurationSeconds,
+        b"start_time" => Role::StartTime,
         b"duration" | b"elapsed" | b"took" | b"latency" => Role::Duration,
         _ => match context::field(key) {
             Some(field) => Role::Context(field),
@@ -89,6 +95,13 @@ pub(super) fn take_text(role: Role, key: Text, value: Text, line: &str, out: &mu
                 out.push(key, Value::Str(value));
             }
         },
+        Role::StartTime if out.time.is_none() => match time::any(text.as_bytes()) {
+            Some(when) => {
+                set_time(out, when, value);
+                out.time_is_start = true;
+            }
+            None => out.push(key, Value::Str(value)),
+        },
         Role::Level if out.severity_text == Text::EMPTY => match level(text.as_bytes()) {
             Some(severity) => {
                 out.severity = severity;
@@ -110,9 +123,10 @@ pub(super) fn take_text(role: Role, key: Text, value: Text, line: &str, out: &mu
                 out.push(key, Value::Str(value));
             }
         }
-        Role::Duration | Role::DurationMillis => {
+        Role::Duration | Role::DurationMillis | Role::DurationSeconds => {
             let nanos = match role {
                 Role::Duration => duration(text.as_bytes()),
+                Role::DurationSeconds => seconds(text.as_bytes()),
                 _ => text.parse().ok().and_then(millis),
             };
             out.duration = nanos.or(out.duration);
@@ -140,6 +154,7 @@ pub(super) fn take_number(role: Role, key: Text, span: Span, line: &str, out: &m
                 return;
             }
         }
+        (Role::DurationSeconds, _) => out.duration = seconds(text).or(out.duration),
         (Role::DurationMillis, Value::Int(n)) => out.duration = millis(n as f64).or(out.duration),
         (Role::DurationMillis, Value::Double(x)) => out.duration = millis(x).or(out.duration),
         (Role::Renamed(name), _) => return out.push(Text::Static(name), value),
