@@ -9,10 +9,13 @@ use weir_model::otlp::{AttrWriter, BodyWriter, write_resource};
 use weir_model::wire::Writer;
 use weir_parse::Derived;
 
+use super::buffers::Buffers;
+
 /// Bodies under construction.
 pub(super) struct Bodies {
     pub(super) logs: BodyWriter,
     spans: BodyWriter,
+    buffers: Buffers,
     /// Files with records in the one, and those of them with spans in the other.
     files: Vec<u64>,
     files_of_spans: Vec<u64>,
@@ -32,10 +35,12 @@ pub(super) struct Written {
 
 impl Bodies {
     pub(super) fn new() -> Self {
+        let buffers = Buffers::default();
         Self {
-            logs: BodyWriter::with_capacity(2 * BATCH_BYTES),
+            logs: BodyWriter::into_buffer(buffers.take()),
             // Most files yield none.
             spans: BodyWriter::default(),
+            buffers,
             files: Vec::new(),
             files_of_spans: Vec::new(),
             open: None,
@@ -96,7 +101,7 @@ impl Bodies {
         self.open = None;
         let finish = |body: &mut BodyWriter, files: &mut Vec<u64>| Written {
             records: body.records(),
-            body: body.finish().into(),
+            body: self.buffers.lend(body.finish_into(self.buffers.take())),
             files: std::mem::take(files),
         };
         let logs = finish(&mut self.logs, &mut self.files);

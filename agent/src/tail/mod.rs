@@ -5,6 +5,7 @@
 //! A file's checkpoint advances only over what was reported for both, so whatever is killed, reading goes on where the next hop has nothing yet. Back-pressure is the hand-over itself: while it waits, no file is read.
 
 mod bodies;
+mod buffers;
 mod deliver;
 mod discover;
 mod file;

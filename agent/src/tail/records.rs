@@ -37,9 +37,11 @@ pub(super) fn write(record: &Record<'_>, derived: Option<&Derived<'_>>, now: u64
         if !whole || parsed.issues.has(Issues::TRUNCATED) {
             attrs.bool(identity::TRUNCATED, true);
         }
-        let others: Vec<&str> = parsed.issues.names().filter(|name| *name != "truncated").collect();
-        if !others.is_empty() {
-            attrs.str(attr::ISSUES, &others.join(","));
+        if parsed.issues != Issues::NONE {
+            let others: Vec<&str> = parsed.issues.names().filter(|name| *name != "truncated").collect();
+            if !others.is_empty() {
+                attrs.str(attr::ISSUES, &others.join(","));
+            }
         }
     });
 }

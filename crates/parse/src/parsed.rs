@@ -143,11 +143,43 @@ pub struct Parsed {
 impl Parsed {
     /// Empty again, with its buffers kept.
     pub fn clear(&mut self) {
-        let mut attrs = std::mem::take(&mut self.attrs);
-        let mut scratch = std::mem::take(&mut self.scratch);
+        // Every field by name: a new one can't be forgotten, and nothing is built only to be copied here.
+        let Self {
+            time,
+            time_text,
+            severity,
+            severity_text,
+            body,
+            structured,
+            trace_id,
+            span_id,
+            parent_span_id,
+            trace_flags,
+            duration,
+            attrs,
+            dropped_attrs,
+            issues,
+            scratch,
+            from_header,
+            time_is_start,
+        } = self;
+        *time = None;
+        *time_text = Text::EMPTY;
+        *severity = Severity::UNSET;
+        *severity_text = Text::EMPTY;
+        *body = Text::EMPTY;
+        *structured = false;
+        *trace_id = None;
+        *span_id = None;
+        *parent_span_id = None;
+        *trace_flags = None;
+        *duration = None;
         attrs.clear();
+        *dropped_attrs = 0;
+        *issues = Issues::NONE;
         scratch.clear();
-        *self = Self { attrs, scratch, ..Self::default() };
+        *from_header = false;
+        *time_is_start = false;
     }
 
     /// The characters of a text; `line` is the one that was parsed.

@@ -5,7 +5,7 @@ use super::spans::{SpanKind, StatusCode};
 use super::value::Value;
 use crate::ids::{SpanId, TraceId};
 use crate::severity::Severity;
-use crate::wire::{Mark, Writer};
+use crate::wire::{Mark, Writer, field_len, varint_len};
 
 /// Builds the body of an export request: resources, in them scopes, in them records.
 ///
@@ -20,7 +20,12 @@ pub struct BodyWriter {
 
 impl BodyWriter {
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { out: Writer::with_capacity(bytes), ..Self::default() }
+        Self::into_buffer(Vec::with_capacity(bytes))
+    }
+
+    /// Writes into a buffer, which is emptied first.
+    pub fn into_buffer(buffer: Vec<u8>) -> Self {
+        Self { out: Writer::into_buffer(buffer), ..Self::default() }
     }
 
     /// Bytes written so far.
@@ -104,11 +109,17 @@ impl BodyWriter {
         }
     }
 
-    /// The finished body; the writer is empty again and keeps its capacity.
+    /// The finished body; the writer is empty again and has a new buffer of the same capacity.
     pub fn finish(&mut self) -> Vec<u8> {
+        let next = Vec::with_capacity(self.out.capacity());
+        self.finish_into(next)
+    }
+
+    /// The finished body; the writer goes on in another buffer, which is emptied first.
+    pub fn finish_into(&mut self, next: Vec<u8>) -> Vec<u8> {
         self.close_resource();
         self.records = 0;
-        self.out.take()
+        std::mem::replace(&mut self.out, Writer::into_buffer(next)).into_vec()
     }
 }
 
@@ -135,24 +146,33 @@ impl AttrWriter<'_> {
         self.out.end(attr);
     }
 
+    /// Begins an attribute whose `AnyValue`, of `value_len` bytes, is appended next.
+    #[inline]
+    fn sized(&mut self, key: &str, value_len: usize) -> ValueWriter<'_> {
+        self.out.header(self.field, field_len(key.len()) + field_len(value_len));
+        self.out.bytes(1, key.as_bytes());
+        self.out.header(2, value_len);
+        ValueWriter { out: self.out }
+    }
+
     #[inline]
     pub fn str(&mut self, key: &str, value: &str) {
-        self.with(key, |w| w.str(value));
+        self.sized(key, field_len(value.len())).str(value);
     }
 
     #[inline]
     pub fn int(&mut self, key: &str, value: i64) {
-        self.with(key, |w| w.int(value));
+        self.sized(key, 1 + varint_len(value as u64)).int(value);
     }
 
     #[inline]
     pub fn double(&mut self, key: &str, value: f64) {
-        self.with(key, |w| w.double(value));
+        self.sized(key, 1 + 8).double(value);
     }
 
     #[inline]
     pub fn bool(&mut self, key: &str, value: bool) {
-        self.with(key, |w| w.bool(value));
+        self.sized(key, 1 + 1).bool(value);
     }
 
     /// Copies a borrowed value.
@@ -271,7 +291,8 @@ impl<'w> LogWriter<'w> {
 
     #[inline]
     pub fn body(&mut self, text: &str) {
-        self.body_value(|w| w.str(text));
+        self.out.header(5, field_len(text.len()));
+        self.out.bytes(1, text.as_bytes());
     }
 
     #[inline]

@@ -6,4 +6,4 @@ mod read;
 mod write;
 
 pub use read::{DecodeError, Field, Fields, Kind};
-pub use write::{Mark, Writer};
+pub use write::{Mark, Writer, field_len, varint_len};

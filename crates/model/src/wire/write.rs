@@ -26,6 +26,16 @@ impl Writer {
         Self { buf: Vec::with_capacity(bytes) }
     }
 
+    /// Writes into a buffer, which is emptied first.
+    pub fn into_buffer(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        Self { buf: buffer }
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
     pub fn len(&self) -> usize {
         self.buf.len()
     }
@@ -43,28 +53,50 @@ impl Writer {
         self.buf.truncate(len);
     }
 
-    /// Takes what was written and leaves an empty buffer of the same capacity.
-    pub fn take(&mut self) -> Vec<u8> {
-        let capacity = self.buf.capacity();
-        std::mem::replace(&mut self.buf, Vec::with_capacity(capacity))
-    }
-
     pub fn into_vec(self) -> Vec<u8> {
         self.buf
     }
 
     #[inline]
-    fn raw_varint(&mut self, mut n: u64) {
-        while n >= 0x80 {
-            self.buf.push(n as u8 | 0x80);
-            n >>= 7;
+    fn raw_varint(&mut self, n: u64) {
+        match n {
+            0..0x80 => self.buf.push(n as u8),
+            0x80..0x4000 => self.buf.extend_from_slice(&[n as u8 | 0x80, (n >> 7) as u8]),
+            _ => self.long_varint(n),
         }
-        self.buf.push(n as u8);
+    }
+
+    fn long_varint(&mut self, mut n: u64) {
+        let mut bytes = [0; 10];
+        let mut len = 0;
+        while n >= 0x80 {
+            bytes[len] = n as u8 | 0x80;
+            n >>= 7;
+            len += 1;
+        }
+        bytes[len] = n as u8;
+        self.buf.extend_from_slice(&bytes[..=len]);
     }
 
     #[inline]
     fn tag(&mut self, field: u32, wire_type: u8) {
         self.raw_varint((field as u64) << 3 | wire_type as u64);
+    }
+
+    /// Begins a length-delimited field whose content, of `len` bytes, is appended next.
+    #[inline]
+    pub fn header(&mut self, field: u32, len: usize) {
+        let tag = (field << 3 | 2) as u8;
+        match len {
+            0..0x80 if field < 16 => self.buf.extend_from_slice(&[tag, len as u8]),
+            0x80..0x4000 if field < 16 => {
+                self.buf.extend_from_slice(&[tag, len as u8 | 0x80, (len >> 7) as u8]);
+            }
+            _ => {
+                self.tag(field, 2);
+                self.raw_varint(len as u64);
+            }
+        }
     }
 
     #[inline]
@@ -87,8 +119,7 @@ impl Writer {
 
     #[inline]
     pub fn bytes(&mut self, field: u32, bytes: &[u8]) {
-        self.tag(field, 2);
-        self.raw_varint(bytes.len() as u64);
+        self.header(field, bytes.len());
         self.buf.extend_from_slice(bytes);
     }
 
@@ -121,21 +152,49 @@ impl Writer {
 
     #[cold]
     fn end_long(&mut self, start: usize, len: usize) {
-        let mut n = len;
-        let mut varint = Vec::with_capacity(10);
-        while n >= 0x80 {
-            varint.push(n as u8 | 0x80);
-            n >>= 7;
-        }
-        varint.push(n as u8);
-        self.buf.splice(start - PAD..start, varint);
+        let mut varint = Self::new();
+        varint.raw_varint(len as u64);
+        self.buf.splice(start - PAD..start, varint.buf);
     }
+}
+
+/// Bytes of a varint.
+#[inline]
+pub fn varint_len(n: u64) -> usize {
+    (64 - (n | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Bytes of a length-delimited field with a number below 16 and a content of `len` bytes.
+#[inline]
+pub fn field_len(len: usize) -> usize {
+    1 + varint_len(len as u64) + len
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{Fields, Kind};
     use super::*;
+
+    #[test]
+    fn lengths_are_those_of_what_is_written() {
+        for shift in 0..64 {
+            for n in [1_u64 << shift, (1 << shift) - 1, u64::MAX >> shift] {
+                let mut w = Writer::new();
+                w.varint(1, n);
+                assert_eq!(w.len(), 1 + varint_len(n), "{n}");
+                assert_eq!(Fields::new(w.as_slice()).next().unwrap().unwrap().kind, Kind::Varint(n));
+            }
+        }
+        for (field, tag) in [(1, 1), (15, 1), (16, 2)] {
+            for len in [0, 1, 127, 128, 16_383, 16_384, 3_000_000] {
+                let mut w = Writer::new();
+                w.bytes(field, &vec![7; len]);
+                assert_eq!(w.len() + 1, field_len(len) + tag, "{field} {len}");
+                let read = Fields::new(w.as_slice()).next().unwrap().unwrap();
+                assert_eq!((read.number, read.bytes().len()), (field, len));
+            }
+        }
+    }
 
     #[test]
     fn nested_lengths_are_patched() {

@@ -1,8 +1,10 @@
 //! Sources without a wrapper: records are slices of the chunk, copied only where a chunk ends inside one.
 
+use super::chunk::Chunk;
 use super::{Event, Held, Holding, RECORD_LINES, Stream};
 use crate::parsed::Issues;
 use crate::trace::Tracer;
+use std::ops::Range;
 use weir_model::limits;
 
 impl Stream {
@@ -10,8 +12,8 @@ impl Stream {
     #[inline]
     pub(super) fn bare(
         &mut self,
-        chunk: &[u8],
-        slice: Option<(usize, usize)>,
+        chunk: Chunk<'_>,
+        slice: Option<Range<usize>>,
         line: &str,
         start: u64,
         end: u64,
@@ -42,7 +44,7 @@ impl Stream {
         held.lines = 1;
         held.goes_on = false;
         self.holding = match slice {
-            Some((from, to)) => Holding::Slice { from, to },
+            Some(at) => Holding::Slice { from: at.start, to: at.end },
             None => {
                 held.text.clear();
                 held.text.push_str(line);
@@ -54,14 +56,21 @@ impl Stream {
         }
     }
 
-    fn extend(&mut self, chunk: &[u8], slice: Option<(usize, usize)>, line: &str, end: u64, issues: Issues) {
+    fn extend(
+        &mut self,
+        chunk: Chunk<'_>,
+        slice: Option<Range<usize>>,
+        line: &str,
+        end: u64,
+        issues: Issues,
+    ) {
         let held = &mut self.held;
         held.end = end;
         held.lines += 1;
         held.goes_on = true;
         held.parsed.issues.add(issues);
         let size = match self.holding {
-            Holding::Slice { from, .. } => slice.map_or(0, |(_, to)| to - from),
+            Holding::Slice { from, .. } => slice.as_ref().map_or(0, |at| at.end - from),
             _ => held.text.len() + line.len() + 1,
         };
         if held.lines > RECORD_LINES || size > limits::BODY_BYTES {
@@ -71,8 +80,8 @@ impl Stream {
         }
         match (self.holding, slice) {
             // A line that was dropped before must not come back by widening the slice.
-            (Holding::Slice { from, .. }, Some((_, to))) if !held.parsed.issues.has(Issues::TRUNCATED) => {
-                self.holding = Holding::Slice { from, to };
+            (Holding::Slice { from, .. }, Some(at)) if !held.parsed.issues.has(Issues::TRUNCATED) => {
+                self.holding = Holding::Slice { from, to: at.end };
             }
             (Holding::Slice { from, to }, _) => {
                 own(held, chunk, from, to);
@@ -84,7 +93,7 @@ impl Stream {
     }
 
     /// Copies what is held out of a chunk that goes away.
-    pub(super) fn keep_slice(&mut self, chunk: &[u8]) {
+    pub(super) fn keep_slice(&mut self, chunk: Chunk<'_>) {
         if let Holding::Slice { from, to } = self.holding {
             own(&mut self.held, chunk, from, to);
             self.holding = Holding::Owned;
@@ -92,11 +101,11 @@ impl Stream {
     }
 
     #[inline]
-    pub(super) fn flush_bare(&mut self, chunk: &[u8], emit: &mut impl FnMut(Event<'_>)) {
+    pub(super) fn flush_bare(&mut self, chunk: Chunk<'_>, emit: &mut impl FnMut(Event<'_>)) {
         match std::mem::replace(&mut self.holding, Holding::Nothing) {
             Holding::Nothing => {}
             Holding::Slice { from, to } => {
-                let text = std::str::from_utf8(&chunk[from..to]).unwrap_or("");
+                let text = chunk.text(from..to).unwrap_or("");
                 super::finish::finish(text, &mut self.held, &mut self.counts, emit);
             }
             Holding::Owned => {
@@ -108,9 +117,9 @@ impl Stream {
     }
 }
 
-fn own(held: &mut Held, chunk: &[u8], from: usize, to: usize) {
+fn own(held: &mut Held, chunk: Chunk<'_>, from: usize, to: usize) {
     held.text.clear();
-    held.text.push_str(std::str::from_utf8(&chunk[from..to]).unwrap_or(""));
+    held.text.push_str(chunk.text(from..to).unwrap_or(""));
 }
 
 fn append(held: &mut Held, line: &str) {

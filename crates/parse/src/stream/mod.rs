@@ -5,6 +5,7 @@
 //! may go on is held until the next line shows that it doesn't, or [`Stream::cut`] says that nothing came for a while.
 
 mod bare;
+mod chunk;
 mod finish;
 mod lanes;
 #[cfg(test)]
@@ -18,8 +19,10 @@ use crate::pattern::Pattern;
 use crate::settle::{self, Evidence, Settled, Settler, Source};
 use crate::trace::Tracer;
 use crate::wrapper::Wrapper;
-use memchr::memchr;
+use chunk::Chunk;
+use memchr::memchr_iter;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use weir_model::limits;
 
@@ -113,7 +116,8 @@ pub struct Stream {
     hold_until: u64,
     held: Held,
     holding: Holding,
-    next: Parsed,
+    /// The line at hand. Boxed, as in [`Held`], because the two change places at every record.
+    next: Box<Parsed>,
     lanes: lanes::Lanes,
     failed: u32,
     chunks: u32,
@@ -153,7 +157,7 @@ struct Held {
     end: u64,
     /// Its text, where it is not a slice of the chunk.
     text: String,
-    parsed: Parsed,
+    parsed: Box<Parsed>,
     settled: Option<Settled>,
     tracer: Tracer,
     lines: u32,
@@ -194,7 +198,7 @@ impl Stream {
             hold_until: 0,
             held: Held::default(),
             holding: Holding::Nothing,
-            next: Parsed::default(),
+            next: Box::default(),
             lanes: lanes::Lanes::default(),
             failed: 0,
             chunks: 0,
@@ -247,15 +251,15 @@ impl Stream {
         self.look(chunk, emit);
         self.hold(self.position + whole as u64, emit);
         let offset = self.position;
+        let lines = Chunk::new(chunk);
         let mut at = 0;
-        while let Some(len) = memchr(b'\n', &chunk[at..]) {
-            let start = offset + at as u64;
-            let mut line = &chunk[at..at + len];
-            line = line.strip_suffix(b"\r").unwrap_or(line);
-            self.line(chunk, at, line, start, start + len as u64 + 1, Issues::NONE, emit);
-            at += len + 1;
+        for newline in memchr_iter(b'\n', chunk) {
+            let next = newline + 1;
+            let end = if newline > at && chunk[newline - 1] == b'\r' { newline - 1 } else { newline };
+            self.line(lines, at..end, offset + at as u64, offset + next as u64, Issues::NONE, emit);
+            at = next;
         }
-        self.keep_slice(chunk);
+        self.keep_slice(lines);
         self.position = offset + whole as u64;
         whole
     }
@@ -267,8 +271,9 @@ impl Stream {
         self.hold(end, emit);
         let start = self.position;
         self.counts.dropped_bytes += (end - start).saturating_sub(head.len() as u64 + 1);
-        self.line(head, 0, head, start, end, Issues::TRUNCATED, emit);
-        self.keep_slice(head);
+        let line = Chunk::new(head);
+        self.line(line, 0..head.len(), start, end, Issues::TRUNCATED, emit);
+        self.keep_slice(line);
         self.position = end;
     }
 
@@ -276,17 +281,16 @@ impl Stream {
     pub fn cut(&mut self, emit: &mut impl FnMut(Event<'_>)) {
         if self.is_holding() {
             emit(Event::Decision(Decision::Cut { at: self.position }));
-            self.flush(&[], emit);
+            self.flush(Chunk::default(), emit);
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Takes the line that is at `at` in the chunk, and from `start` to `end` with its line end in the source.
     #[inline]
     fn line(
         &mut self,
-        chunk: &[u8],
-        at: usize,
-        line: &[u8],
+        chunk: Chunk<'_>,
+        at: Range<usize>,
         start: u64,
         end: u64,
         mut issues: Issues,
@@ -296,30 +300,29 @@ impl Stream {
         if self.upcoming.front().is_some_and(|d| d.from() <= start) {
             self.follow(start, chunk, emit);
         }
+        let line = &chunk.bytes()[at.clone()];
         // A writer that kept its position over a truncation leaves a hole of zeros before its next line.
         let hole = match line.first() {
             Some(0) => line.iter().take_while(|b| **b == 0).count(),
             _ => 0,
         };
         self.counts.hole_bytes += hole as u64;
-        let (at, line) = (at + hole, &line[hole..]);
-        let line = if line.len() > limits::BODY_BYTES {
+        let mut at = at.start + hole..at.end;
+        if at.len() > limits::BODY_BYTES {
             issues.add(Issues::TRUNCATED);
-            self.counts.dropped_bytes += (line.len() - limits::BODY_BYTES) as u64;
-            &line[..floor_char(line, limits::BODY_BYTES)]
-        } else {
-            line
-        };
+            let kept = floor_char(&chunk.bytes()[at.clone()], limits::BODY_BYTES);
+            self.counts.dropped_bytes += (at.len() - kept) as u64;
+            at.end = at.start + kept;
+        }
         let wrapper = self.locked.as_ref().map_or(Wrapper::None, |l| l.wrapper);
-        match std::str::from_utf8(line) {
+        match chunk.text(at.clone()) {
             Ok(text) if wrapper == Wrapper::None => {
-                let slice = Some((at, at + line.len()));
-                self.bare(chunk, slice, text, start, end, issues, emit);
+                self.bare(chunk, Some(at), text, start, end, issues, emit);
             }
             Ok(text) => self.wrapped(wrapper, text, start, end, issues, emit),
             Err(_) => {
                 self.counts.invalid_utf8 += 1;
-                let text = String::from_utf8_lossy(line).into_owned();
+                let text = String::from_utf8_lossy(&chunk.bytes()[at]).into_owned();
                 let issues = issues | Issues::INVALID_UTF8;
                 match wrapper {
                     Wrapper::None => self.bare(chunk, None, &text, start, end, issues, emit),
@@ -394,7 +397,7 @@ impl Stream {
     }
 
     /// Adopts the recorded decisions that hold from `start` on.
-    fn follow(&mut self, start: u64, chunk: &[u8], emit: &mut impl FnMut(Event<'_>)) {
+    fn follow(&mut self, start: u64, chunk: Chunk<'_>, emit: &mut impl FnMut(Event<'_>)) {
         while let Some(decision) = self.upcoming.pop_front_if(|d| d.from() <= start) {
             if matches!(decision, Decision::Cut { .. }) {
                 self.flush(chunk, emit);
@@ -456,7 +459,7 @@ impl Stream {
         Some(false)
     }
 
-    fn flush(&mut self, chunk: &[u8], emit: &mut impl FnMut(Event<'_>)) {
+    fn flush(&mut self, chunk: Chunk<'_>, emit: &mut impl FnMut(Event<'_>)) {
         self.flush_bare(chunk, emit);
         self.flush_lanes(emit);
     }
