@@ -37,12 +37,11 @@ test-e2e: web ## Drive the sample shop's pages in Chromium
 	@chromium=$$(scripts/browser.sh) && cd $(WEB) && \
 	  CHROMIUM=$$chromium WEIR_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/weir $$(../../scripts/npm.sh) run e2e
 
-bench: web ## Measure beside named peers; figures stand in docs/benchmarks.md
+bench: web ## Measure beside named peers; fails where a floor is missed; figures stand in docs/benchmarks.md
 	cargo build --release -p weir -p weir-bench
-	target/release/tail
-	target/release/ingest
+	@failed=0; for part in tail agent ingest; do target/release/$$part || failed=1; done; exit $$failed
 
-bench-full: web ## The same with ten million spans
+bench-full: web ## Measure the store with ten million spans; takes longer
 	cargo build --release -p weir -p weir-bench
 	target/release/ingest --thousands 10000
 

@@ -23,6 +23,11 @@ pub fn used() -> Duration {
     usage(libc::RUSAGE_SELF)
 }
 
+/// What the calling thread has used so far.
+pub fn of_thread() -> Duration {
+    usage(libc::RUSAGE_THREAD)
+}
+
 /// Runs a command to its end and tells what it used.
 ///
 /// # Errors

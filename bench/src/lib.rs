@@ -1,9 +1,14 @@
-//! What the benchmarks share: seeded data, CPU time, and a table of results.
+//! What the benchmarks share: seeded data, bare loops, CPU time, and a report with floors.
 //!
 //! A figure is never judged alone: each stands beside a peer that ran in the same process or run, and the ratio is what counts.
 
+pub mod bare;
 pub mod cpu;
+pub mod follow;
+pub mod index;
+pub mod load;
 pub mod nginx;
 pub mod process;
+pub mod report;
 pub mod spans;
-pub mod table;
+pub mod traces;

@@ -36,6 +36,11 @@ impl Generator {
         Self { random: StdRng::seed_from_u64(seed), traces, made: 0 }
     }
 
+    /// The same number of traces, whose numbers begin at `first`.
+    pub fn beginning_at(self, first: u64) -> Self {
+        Self { traces: self.traces.saturating_add(first), made: self.made + first, ..self }
+    }
+
     /// The id of a trace by its number.
     pub fn trace_id(number: u64) -> TraceId {
         // Spread over all bits, as random ids are.

@@ -1,31 +1,44 @@
 //! How fast spans and log lines get from the door into the store, what they take on disk, and how fast they are found.
 //!
-//! The peer is the store alone, fed from memory in this process. All rates are per CPU-second (user and system) of the weir processes.
+//! The peer is the index alone, fed from memory in this process. All rates are per CPU-second (user and system) of the weir processes; the
+//! generator does not count.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::ensure;
+use async_trait::async_trait;
 use bytes::Bytes;
 use clap::Parser;
+use weir_bench::follow::follow;
+use weir_bench::report::{Report, mb_per_second};
 use weir_bench::spans::{Generator, KEYS, SPANS, VALUES};
-use weir_bench::{cpu, process, table};
+use weir_bench::{cpu, index, load, process};
 use weir_disk::RealDisk;
 use weir_model::Signal;
+use weir_model::otlp::Groups;
 use weir_store::Writer;
 use weir_store_tantivy::{Settings, TantivyStore};
 use weir_tests::client::Client;
-use weir_tests::http::Http;
 use weir_tests::server::Server;
-use weir_transport::{Batch, Epoch, Lane, Position};
+use weir_tests::trainticket::TrainTicket;
+use weir_transport::{Batch, Epoch, Lane, Position, SendError, Sender};
 
 /// Traces in a request: what a busy SDK's exporter sends at a time.
 const TRACES: u64 = 50;
+/// Spans in a request of Train Ticket's.
+const TICKET_SPANS: usize = 500;
 /// Bytes after which the store commits, as the collector's default.
 const COMMIT_BYTES: u64 = 64 << 20;
+/// Seconds between commits, as the collector's default, and seconds of a shard: spans that come slowly are committed a few at a time.
+const COMMIT_EVERY: u64 = 2;
+const SHARD_AGE: u64 = 3600;
 /// Everything, for as long as the generated data reaches.
 const ALL: &str = "from=0&to=4000000000000000000";
+/// Spans from which on the times of queries have limits.
+const FULL: u64 = 10_000_000;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -37,85 +50,188 @@ struct Args {
     queries: u64,
 }
 
-fn main() -> anyhow::Result<()> {
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let traces = args.thousands * 1000 / SPANS;
-        table::heading(&format!(
-            "{} thousand spans in the shape of Jaeger's ClickHouse benchmark",
-            args.thousands
-        ));
-        let alone = store_alone(traces).await?;
-        let folder = tempfile::tempdir()?;
-        let (client, all) = end_to_end(folder.path(), traces).await?;
-        table::ratio("end to end / store alone", all / alone, 0.4);
-        table::heading(&format!("queries over HTTP at rest, {} of each kind", args.queries));
-        queries(&client, traces, args.queries).await?;
-        client.server.stop()
-    })
+    let mut report = Report::default();
+    generated(&mut report, args.thousands * 1000, args.queries).await?;
+    let folder = tempfile::tempdir()?;
+    if let Some(set) = TrainTicket::load(folder.path()) {
+        train_ticket(&mut report, &set, args.queries).await?;
+    }
+    Ok(report.end())
 }
 
-/// The index and the files beside it, without HTTP, without the log.
-async fn store_alone(traces: u64) -> anyhow::Result<f64> {
+/// Spans in the shape of Jaeger's ClickHouse benchmark.
+async fn generated(report: &mut Report, spans: u64, queries: u64) -> anyhow::Result<()> {
+    let traces = spans / SPANS;
+    let requests = |size: u64, seed| {
+        let mut generator = Generator::new(traces, seed);
+        std::iter::from_fn(move || generator.request(size))
+    };
+    report.heading(&format!("{spans} spans in the shape of Jaeger's ClickHouse benchmark"));
+    let alone = tokio::task::block_in_place(|| index::run(Signal::Spans, requests(TRACES, 1)))?;
+    let alone = spans as f64 / alone.used.as_secs_f64();
+    report.row("index alone, fed from memory", alone, "spans/s per core");
+    let (used, bulk) = store(spans, requests(TRACES, 1), |pending, _| pending >= COMMIT_BYTES).await?;
+    report.row("store alone, fed from memory", spans as f64 / used.as_secs_f64(), "spans/s per core");
+    report.limit("on disk, in bulk, sealed", bulk, 95.0, "bytes a span");
+    for rate in [10, 100] {
+        slow(report, rate, traces, bulk, 95.0, requests(1, 1)).await?;
+    }
+
     let folder = tempfile::tempdir()?;
-    let store = TantivyStore::open(Arc::new(RealDisk), folder.path(), Settings::default())?;
-    let mut generator = Generator::new(traces, 1);
-    let requests: Vec<Bytes> = std::iter::from_fn(|| generator.request(TRACES)).collect();
+    let client = up(folder.path(), "")?;
+    let before = process::cpu(client.server.pid())?;
+    let sent = load::send(client.server.otlp(), requests(TRACES, 1)).await?;
+    client.wait_for_received(spans).await;
+    committed(folder.path()).await?;
+    let used = process::cpu(client.server.pid())? - before;
+    let full = spans as f64 / sent.as_secs_f64();
+    let rate = spans as f64 / used.as_secs_f64();
+    report.row("end to end, OTLP/HTTP to committed", rate, "spans/s per core");
+    report.floor("spans end to end / index alone", rate, alone, 0.4);
+    report.row("end to end, by the clock until acknowledged", full, "spans/s");
+    let bytes = process::folder_bytes(&folder.path().join("data/store/spans"))?;
+    report.row("on disk, open shard", bytes as f64 / spans as f64, "bytes a span");
+    report.row("resident memory at its highest", process::memory(client.server.pid())?.1 as f64 / 1e6, "MB");
+
+    let limited = spans >= FULL;
+    report.heading(&format!("queries over HTTP at rest, {queries} of each kind"));
+    span_queries(report, &client, traces, queries, limited.then_some([5.0, 20.0])).await;
+    let pause = Duration::from_secs_f64((TRACES * SPANS) as f64 / (full / 2.0));
+    // Half of full ingest, with traces of their own.
+    let mut more = Generator::new(u64::MAX, 2).beginning_at(traces);
+    let more = std::iter::from_fn(move || more.request(TRACES));
+    let busy = tokio::spawn(load::pace(client.server.otlp().to_owned(), more, pause));
+    report.heading(&format!("queries while {:.0} spans/s come in", full / 2.0));
+    span_queries(report, &client, traces, queries, limited.then_some([15.0, 60.0])).await;
+    busy.abort();
+    client.server.stop()
+}
+
+/// Train Ticket's spans by OTLP, and its log files.
+async fn train_ticket(report: &mut Report, set: &TrainTicket, queries: u64) -> anyhow::Result<()> {
+    let spans = set.spans.len() as u64;
+    let requests = set.requests(TICKET_SPANS, 1);
+    report.heading(&format!("Train Ticket's {spans} spans"));
+    let alone = tokio::task::block_in_place(|| index::run(Signal::Spans, requests.iter().cloned()))?;
+    let alone = spans as f64 / alone.used.as_secs_f64();
+    report.row("index alone, fed from memory", alone, "spans/s per core");
+    let bulk = store(spans, requests.iter().cloned(), |pending, _| pending >= COMMIT_BYTES).await?.1;
+    report.limit("on disk, in bulk, sealed", bulk, 35.0, "bytes a span");
+    for rate in [10, 100] {
+        slow(report, rate, spans / SPANS, bulk, 35.0, set.requests(SPANS as usize, 1).into_iter()).await?;
+    }
+    let folder = tempfile::tempdir()?;
+    let client = up(folder.path(), "")?;
+    let before = process::cpu(client.server.pid())?;
+    load::send(client.server.otlp(), requests.into_iter()).await?;
+    client.wait_for_received(spans).await;
+    committed(folder.path()).await?;
+    let used = process::cpu(client.server.pid())? - before;
+    report.row("end to end, OTLP/HTTP to committed", spans as f64 / used.as_secs_f64(), "spans/s per core");
+    client.server.stop()?;
+
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(&set.logs_dir)?.map(|e| Ok(e?.path())).collect::<anyhow::Result<_>>()?;
+    files.sort();
+    report.heading(&format!("Train Ticket's {} log lines; megabytes of their texts", set.entries.len()));
+    let bodies = Arc::new(Kept::default());
+    follow(&files, bodies.clone()).await?;
+    let bodies = std::mem::take(&mut *bodies.0.lock().expect("no panic while locked"));
+    let alone = tokio::task::block_in_place(|| index::run(Signal::Logs, bodies.into_iter()))?;
+    let text = alone.text_bytes;
+    let alone = mb_per_second(text, alone.used);
+    report.row("index alone, fed from memory", alone, "MB/s per core");
+    let folder = tempfile::tempdir()?;
+    let begun = Instant::now();
+    let client = up(folder.path(), &set.source())?;
+    client.wait_for_totals(set.entries.len() as u64, 0).await;
+    let taken = begun.elapsed();
+    committed(folder.path()).await?;
+    // Starting counts as well: the files are read from the first moment on.
+    let rate = mb_per_second(text, process::cpu(client.server.pid())?);
+    report.row("end to end, from the files to committed", rate, "MB/s per core");
+    report.floor("log lines end to end / index alone", rate, alone, 0.55);
+    report.row("by the clock until all was found", text as f64 / 1e6 / taken.as_secs_f64(), "MB/s");
+    let bytes = process::folder_bytes(&folder.path().join("data/store/logs"))?;
+    report.row("on disk, open shard", bytes as f64 / text as f64 * 100.0, "bytes per 100 of text");
+
+    report.heading(&format!("queries of log lines over HTTP at rest, {queries} of each kind"));
+    let words = ["ticket", "order", "station", "price", "route", "seat", "token", "user"];
+    let word = |n: u64| format!("/api/v1/logs?q={}&limit=20&{ALL}", words[n as usize % words.len()]);
+    times(report, "newest 20 with a word", load::ask(&client, queries, word).await, None);
+    let entries = &set.entries;
+    let trace = |n: u64| format!("/api/v1/traces/{}", entries[n as usize * 7919 % entries.len()].trace);
+    times(report, "a trace that has only lines, by id", load::ask(&client, queries, trace).await, None);
+    client.server.stop()
+}
+
+/// Puts requests into a store and lets it commit when `due` of the pending bytes and the spans since the last commit says so. Returns the
+/// processor time and the bytes a span takes when the shard is sealed.
+async fn store(
+    spans: u64,
+    requests: impl Iterator<Item = Bytes>,
+    due: impl Fn(u64, u64) -> bool,
+) -> anyhow::Result<(Duration, f64)> {
+    let folder = tempfile::tempdir()?;
+    // Full exactly with the last span: the commit that has it seals the shard.
+    let settings = Settings { shard_records: spans, ..Settings::default() };
+    let store = TantivyStore::open(Arc::new(RealDisk), folder.path(), settings)?;
     let lane = Lane { signal: Signal::Spans, partition: 0 };
     store.begin(lane, Epoch(1)).await?;
-    let before = cpu::used();
-    for (n, body) in requests.into_iter().enumerate() {
-        let batch = Batch { signal: Signal::Spans, origins: Vec::new(), route: 0, arrived: now(), body };
-        let report = store.write(lane, Epoch(1), &[(Position(n as u64), batch)]).await?;
-        if report.pending_bytes >= COMMIT_BYTES {
+    let (mut used, mut waiting, mut position) = (Duration::ZERO, 0, 0);
+    for body in requests {
+        waiting += Groups::new(&body).map(|group| group.records().count() as u64).sum::<u64>();
+        let before = cpu::used();
+        let arrived = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
+        let batch = Batch { signal: Signal::Spans, origins: Vec::new(), route: 0, arrived, body };
+        let written = store.write(lane, Epoch(1), &[(Position(position), batch)]).await?;
+        position += 1;
+        if due(written.pending_bytes, waiting) {
             store.sync(Signal::Spans).await?;
+            waiting = 0;
         }
+        used += cpu::used() - before;
     }
+    let before = cpu::used();
     store.sync(Signal::Spans).await?;
-    let rate = (traces * SPANS) as f64 / (cpu::used() - before).as_secs_f64();
-    table::row("store alone, fed from memory", rate, "spans/s per core");
-    Ok(rate)
+    used += cpu::used() - before;
+    anyhow::ensure!(store.stats(Signal::Spans).shards == 2, "the shard is sealed");
+    Ok((used, process::folder_bytes(&folder.path().join("spans"))? as f64 / spans as f64))
 }
 
-/// From OTLP over HTTP through the log into the store of a `weir up`.
-async fn end_to_end(dir: &Path, traces: u64) -> anyhow::Result<(Client, f64)> {
-    let config = "agent:\n  host_metrics: 0s\n  sources: []\n";
-    let client = Client::new(Server::start(dir, config)?);
-    let before = process::cpu(client.server.pid())?;
-    let begun = Instant::now();
-    let mut generator = Generator::new(traces, 1);
-    // Four at a time, as four exporters would.
-    let http = Http::default();
-    let mut under_way = tokio::task::JoinSet::new();
-    while let Some(body) = generator.request(TRACES) {
-        if under_way.len() == 4 {
-            under_way.join_next().await.transpose()?;
-        }
-        let (http, otlp) = (http.clone(), client.server.otlp().to_owned());
-        under_way.spawn(async move { assert!(http.export_spans(&otlp, &body).await, "the server takes it") });
-    }
-    under_way.join_all().await;
-    let sent = begun.elapsed();
-    client.wait_for_received(traces * SPANS).await;
-    wait_for_commit(&dir.join("data/store")).await?;
-    let used = process::cpu(client.server.pid())? - before;
-    let spans = (traces * SPANS) as f64;
-    let rate = spans / used.as_secs_f64();
-    table::row("end to end, OTLP/HTTP to committed", rate, "spans/s per core");
-    table::row("end to end, wall clock until all was acknowledged", spans / sent.as_secs_f64(), "spans/s");
-    let bytes = process::folder_bytes(&dir.join("data/store/spans"))?;
-    table::row("on disk, open shard", bytes as f64 / spans, "bytes a span");
-    let (_, peak) = process::memory(client.server.pid())?;
-    table::row("resident memory at its highest", peak as f64 / 1e6, "MB");
-    Ok((client, rate))
+/// An hour of spans that come slowly, one trace at a time, with the commits that the clock would have caused.
+async fn slow(
+    report: &mut Report,
+    rate: u64,
+    traces: u64,
+    bulk: f64,
+    limit: f64,
+    requests: impl Iterator<Item = Bytes>,
+) -> anyhow::Result<()> {
+    let traces = traces.min(rate * SHARD_AGE / SPANS);
+    let spans = traces * SPANS;
+    let every = rate * COMMIT_EVERY;
+    let bytes = store(spans, requests.take(traces as usize), |_, waiting| waiting >= every).await?.1;
+    let name = format!("on disk, {spans} at {rate} a second, sealed; {:.2} of bulk", bytes / bulk);
+    report.limit(&name, bytes, 1.3 * limit, "bytes a span");
+    Ok(())
+}
+
+/// A `weir up` that follows only these sources.
+fn up(dir: &Path, sources: &str) -> anyhow::Result<Client> {
+    let sources = if sources.is_empty() { " []".to_owned() } else { format!("\n{sources}") };
+    Ok(Client::new(Server::start(dir, &format!("agent:\n  host_metrics: 0s\n  sources:{sources}\n"))?))
 }
 
 /// Waits until the store's folder has not grown for longer than a commit takes to come.
-async fn wait_for_commit(dir: &Path) -> anyhow::Result<()> {
+async fn committed(dir: &Path) -> anyhow::Result<()> {
+    let dir = dir.join("data/store");
     let (mut last, mut since) = (0, Instant::now());
-    while since.elapsed() < Duration::from_secs(4) {
-        let bytes = process::folder_bytes(dir).unwrap_or(last);
+    while since.elapsed() < Duration::from_secs(2 * COMMIT_EVERY) {
+        let bytes = process::folder_bytes(&dir).unwrap_or(last);
         if bytes != last {
             (last, since) = (bytes, Instant::now());
         }
@@ -124,36 +240,46 @@ async fn wait_for_commit(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn queries(client: &Client, traces: u64, count: u64) -> anyhow::Result<()> {
-    /// Makes the n-th query over so many traces.
-    type Query = fn(u64, u64) -> String;
-    let kinds: [(&str, Query); 4] = [
-        ("a trace by id", |n, traces| format!("/api/v1/traces/{}", Generator::trace_id(n * 7919 % traces))),
-        ("newest 20 with an attribute", |n, _| {
-            let (key, value) = (n as usize % KEYS, n as u32 * 31 % VALUES);
-            format!("/api/v1/traces?q=key-{key}%3Dvalue-{value}&limit=20&{ALL}")
-        }),
-        ("newest 20 of a service", |n, _| {
-            format!("/api/v1/traces?q=service%3Dservice-{}&limit=20&{ALL}", n % 10)
-        }),
-        ("newest 20 longer than 700 ms", |_, _| format!("/api/v1/traces?q=duration%3E700ms&limit=20&{ALL}")),
-    ];
-    for (name, path) in kinds {
-        let mut times = Vec::new();
-        for n in 0..count {
-            let begun = Instant::now();
-            let answer = client.get(&path(n, traces)).await;
-            times.push(begun.elapsed());
-            ensure!(!answer.is_null(), "an answer");
-        }
-        times.sort_unstable();
-        let rank = |q: f64| times[((times.len() as f64 * q).ceil() as usize).clamp(1, times.len()) - 1];
-        table::row(&format!("{name}, p50"), rank(0.5).as_secs_f64() * 1e3, "ms");
-        table::row(&format!("{name}, p99"), rank(0.99).as_secs_f64() * 1e3, "ms");
-    }
-    Ok(())
+/// `limits` are milliseconds for a trace by id and an attribute, 99th percentile.
+async fn span_queries(
+    report: &mut Report,
+    client: &Client,
+    traces: u64,
+    count: u64,
+    limits: Option<[f64; 2]>,
+) {
+    let by_id = |n: u64| format!("/api/v1/traces/{}", Generator::trace_id(n * 7919 % traces));
+    let attribute = |n: u64| {
+        let (key, value) = (n as usize % KEYS, n as u32 * 31 % VALUES);
+        format!("/api/v1/traces?q=key-{key}%3Dvalue-{value}&limit=20&{ALL}")
+    };
+    let service = |n: u64| format!("/api/v1/traces?q=service%3Dservice-{}&limit=20&{ALL}", n % 10);
+    let duration = |_: u64| format!("/api/v1/traces?q=duration%3E700ms&limit=20&{ALL}");
+    let [first, second] = limits.map_or([None, None], |limits| limits.map(Some));
+    times(report, "a trace by id", load::ask(client, count, by_id).await, first);
+    times(report, "newest 20 with an attribute", load::ask(client, count, attribute).await, second);
+    times(report, "newest 20 of a service", load::ask(client, count, service).await, None);
+    times(report, "newest 20 longer than 700 ms", load::ask(client, count, duration).await, None);
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+fn times(report: &mut Report, name: &str, (p50, p99): (Duration, Duration), limit: Option<f64>) {
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    report.row(&format!("{name}, p50"), ms(p50), "ms");
+    match limit {
+        Some(limit) => report.limit(&format!("{name}, p99"), ms(p99), limit, "ms"),
+        None => report.row(&format!("{name}, p99"), ms(p99), "ms"),
+    }
+}
+
+/// Keeps the bodies that it takes.
+#[derive(Default)]
+struct Kept(Mutex<Vec<Bytes>>);
+
+#[async_trait]
+impl Sender for Kept {
+    async fn send(&self, batch: Batch) -> Result<Position, SendError> {
+        let mut kept = self.0.lock().expect("no panic while locked");
+        kept.push(batch.body);
+        Ok(Position(kept.len() as u64))
+    }
 }
