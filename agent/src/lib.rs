@@ -25,6 +25,7 @@ use weir_transport::Senders;
 pub use config::{Config, FormatConfig, SourceConfig, Start};
 pub use relay::{Cursor, Relay};
 pub use stats::{AgentStats, RelayStats};
+pub use tail::{FileSettings, file_settings};
 
 use host::HostMetrics;
 use zipkin::ZipkinReceiver;

@@ -3,6 +3,7 @@
 mod agent;
 mod collector;
 mod config;
+mod explain;
 mod status;
 mod up;
 mod wiring;
@@ -35,6 +36,8 @@ enum Command {
     Collector(collector::CollectorArgs),
     /// Run the sample shop, one of its services, or switch a fault.
     Demo(weir_demo::DemoArgs),
+    /// Show what is detected about a log file and why, and the records that its first lines become.
+    Explain(explain::ExplainArgs),
     /// Check or show a configuration.
     Config {
         #[command(subcommand)]
@@ -76,6 +79,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Config { command: ConfigCommand::Print { file } } => {
             print!("{}", serde_yaml_ng::to_string(&load(file.as_ref())?)?);
             Ok(())
+        }
+        Command::Explain(args) => {
+            let config = load(args.config.as_ref())?;
+            explain::run(&args, &config)
         }
         Command::Up(args) => {
             let config = load(args.config.as_ref())?;

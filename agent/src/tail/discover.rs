@@ -12,7 +12,7 @@ use weir_parse::settle::Evidence;
 use weir_parse::{Options, Pattern};
 
 use super::TURN_BYTES;
-use crate::config::{SourceConfig, Start};
+use crate::config::{Config, SourceConfig, Start};
 
 /// Folders below the base of a glob that are entered.
 const DEPTH: usize = 16;
@@ -60,6 +60,11 @@ impl Source {
         })
     }
 
+    /// Whether the globs name a file.
+    fn names(&self, path: &Path) -> bool {
+        self.include.is_match(path) && !self.exclude.is_match(path)
+    }
+
     /// What is known of a file before its first line from `from` on is read.
     pub(super) fn options(&self, metadata: &Metadata, from: u64) -> Options {
         let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
@@ -83,7 +88,7 @@ impl Source {
     fn walk(&self, path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
         let Ok(metadata) = fs::metadata(path) else { return };
         if metadata.is_file() {
-            if self.include.is_match(path) && !self.exclude.is_match(path) {
+            if self.names(path) {
                 found.push(path.to_owned());
             }
         } else if metadata.is_dir()
@@ -117,6 +122,37 @@ impl Source {
         }
         attributes
     }
+}
+
+/// What a configuration says about one file.
+#[derive(Debug)]
+pub struct FileSettings {
+    /// Which of `agent.sources` names the file, counted from 0; `None` where none does, and everything is detected.
+    pub source: Option<usize>,
+    pub options: Options,
+    /// Attributes of its resource.
+    pub attributes: Vec<(String, String)>,
+    /// Lines that tell how long a call took become spans, too.
+    pub derive_spans: bool,
+}
+
+/// Looks up what a configuration says about the file with this absolute path.
+///
+/// # Errors
+/// For globs or patterns that the configuration's check would have refused.
+pub fn file_settings(config: &Config, path: &Path, metadata: &Metadata) -> anyhow::Result<FileSettings> {
+    let sources = config.sources.iter().map(Source::new).collect::<anyhow::Result<Vec<_>>>()?;
+    let source = sources.iter().position(|source| source.names(path));
+    let settings = |by: &Source, attributes| FileSettings {
+        source,
+        options: by.options(metadata, 0),
+        attributes,
+        derive_spans: by.derive_spans,
+    };
+    Ok(match source.map(|n| &sources[n]) {
+        Some(by) => settings(by, by.attributes(path)),
+        None => settings(&Source::new(&SourceConfig::default())?, Vec::new()),
+    })
 }
 
 /// The folder that all matches of a glob are below, or the file it names.

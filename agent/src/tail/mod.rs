@@ -13,6 +13,7 @@ mod identity;
 mod records;
 mod run;
 
+pub use discover::{FileSettings, file_settings};
 pub(crate) use run::Tail;
 
 /// Bytes read from one file before the next has its turn.

@@ -1,4 +1,5 @@
-//! Trace context in the forms that lines carry: W3C `traceparent`, B3, SkyWalking's `sw8`, and named ids.
+//! Trace context in the forms that lines carry: W3C `traceparent`, B3, SkyWalking's `sw8`, Jaeger's `uber-trace-id`, `X-Amzn-Trace-Id`,
+//! and named ids.
 
 use crate::parsed::Parsed;
 use memchr::memchr;
@@ -32,6 +33,73 @@ pub fn b3(text: &[u8], out: &mut Parsed) -> bool {
     }
     out.parent_span_id = parts.next().and_then(|p| SpanId::from_hex(p).ok());
     true
+}
+
+/// Reads Jaeger's `uber-trace-id`: `<trace>:<span>:<parent>:<flags>`, ids without their leading zeros, bit 0 of the flags says sampled.
+pub fn uber(text: &[u8], out: &mut Parsed) -> bool {
+    let mut parts = text.split(|b| *b == b':');
+    let (Some(trace), Some(span), Some(parent), Some(flags), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let (Some(trace), Some(span), Some(flags)) = (short_trace(trace), short_span(span), hex_byte(flags))
+    else {
+        return false;
+    };
+    out.trace_id = Some(trace);
+    out.span_id = Some(span);
+    out.parent_span_id = short_span(parent);
+    out.from_header = true;
+    out.trace_flags = Some(flags & 1);
+    true
+}
+
+/// Reads AWS X-Ray's `X-Amzn-Trace-Id`: `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=<0 or 1>`, of which all but the root may be
+/// missing.
+pub fn amzn(text: &[u8], out: &mut Parsed) -> bool {
+    let mut found = false;
+    for part in text.split(|b| *b == b';').map(<[u8]>::trim_ascii) {
+        if let Some(root) = part.strip_prefix(b"Root=1-") {
+            let mut id = [0; 32];
+            if root.len() != 33 || root[8] != b'-' {
+                return false;
+            }
+            id[..8].copy_from_slice(&root[..8]);
+            id[8..].copy_from_slice(&root[9..]);
+            found = set(&mut out.trace_id, TraceId::from_hex(&id).ok());
+        } else if let Some(parent) = part.strip_prefix(b"Parent=") {
+            out.from_header |= set(&mut out.span_id, SpanId::from_hex(parent).ok());
+        } else if let Some(sampled) = part.strip_prefix(b"Sampled=") {
+            set(&mut out.trace_flags, sampled_flag(sampled));
+        }
+    }
+    found
+}
+
+/// A trace id whose leading zeros may be left out.
+fn short_trace(text: &[u8]) -> Option<TraceId> {
+    let mut id = [b'0'; 32];
+    let gap = id.len().checked_sub(text.len()).filter(|_| !text.is_empty())?;
+    id[gap..].copy_from_slice(text);
+    TraceId::from_hex(&id).ok()
+}
+
+/// A span id whose leading zeros may be left out.
+fn short_span(text: &[u8]) -> Option<SpanId> {
+    let mut id = [b'0'; 16];
+    let gap = id.len().checked_sub(text.len()).filter(|_| !text.is_empty())?;
+    id[gap..].copy_from_slice(text);
+    SpanId::from_hex(&id).ok()
+}
+
+/// Whether a trace is sampled, as flags.
+fn sampled_flag(text: &[u8]) -> Option<u8> {
+    match text {
+        b"1" | b"d" | b"true" | b"True" => Some(1),
+        b"0" | b"false" | b"False" => Some(0),
+        _ => None,
+    }
 }
 
 /// Reads SkyWalking's `sw8`: eight parts with `-` between them, of which the second is the trace id in base64.
@@ -71,6 +139,10 @@ pub enum Field {
     Traceparent,
     B3,
     Sw8,
+    Uber,
+    Amzn,
+    /// Whether the trace is sampled, in words or as a digit.
+    Sampled,
     /// Datadog's ids are decimal.
     DecimalTrace,
     DecimalSpan,
@@ -96,6 +168,9 @@ pub fn field(key: &[u8]) -> Option<Field> {
         b"traceparent" => Field::Traceparent,
         b"b3" => Field::B3,
         b"sw8" => Field::Sw8,
+        b"ubertraceid" => Field::Uber,
+        b"xamzntraceid" => Field::Amzn,
+        b"xb3sampled" | b"tracesampled" | b"oteltracesampled" => Field::Sampled,
         b"ddtraceid" => Field::DecimalTrace,
         b"ddspanid" => Field::DecimalSpan,
         b"logginggoogleapiscom/trace" => Field::Trace,
@@ -119,6 +194,9 @@ impl Field {
             Field::Traceparent => traceparent(value, out),
             Field::B3 => b3(value, out),
             Field::Sw8 => sw8(value, out),
+            Field::Uber => uber(value, out),
+            Field::Amzn => amzn(value, out),
+            Field::Sampled => set(&mut out.trace_flags, sampled_flag(value)),
             Field::DecimalTrace => set(&mut out.trace_id, decimal().and_then(TraceId::from_low)),
             Field::DecimalSpan => set(&mut out.span_id, decimal().and_then(|n| SpanId::new(n.to_be_bytes()))),
         }
@@ -187,6 +265,13 @@ mod tests {
         assert!(b3(format!("{TRACE}-{SPAN}-1-0000000000000007").as_bytes(), &mut out));
         assert_eq!(ids(&out), both);
         assert_eq!(out.parent_span_id.unwrap().to_string(), "0000000000000007");
+        let mut out = Parsed::default();
+        assert!(uber(format!("{TRACE}:{SPAN}:0:3").as_bytes(), &mut out));
+        assert_eq!((ids(&out), out.parent_span_id), (both.clone(), None));
+        let mut out = Parsed::default();
+        let amzn_id = format!("Self=1-0;Root=1-{}-{};Parent={SPAN};Sampled=1", &TRACE[..8], &TRACE[8..]);
+        assert!(amzn(amzn_id.as_bytes(), &mut out));
+        assert_eq!(ids(&out), both);
         // The id below is the base64 of TRACE followed by a thread and a sequence, as the Java agent makes it.
         let mut out = Parsed::default();
         let sw = b"1-NmYzY2JmMDU4YzI3NjU1NDhhMzlhZDcyNDkwNWQ2YTEuMzIuMTY=-c2Vn-3-c3Zj-aW5z-ZXA=-cGVlcg==";
@@ -201,6 +286,8 @@ mod tests {
             assert!(!traceparent(text.as_bytes(), &mut out), "{text}");
             assert!(!b3(text.as_bytes(), &mut out), "{text}");
             assert!(!sw8(text.as_bytes(), &mut out), "{text}");
+            assert!(!uber(text.as_bytes(), &mut out), "{text}");
+            assert!(!amzn(text.as_bytes(), &mut out), "{text}");
         }
         assert_eq!(out, Parsed::default());
     }

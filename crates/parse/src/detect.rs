@@ -8,7 +8,7 @@ use crate::format::Format;
 use crate::parsed::{Parsed, Text};
 use crate::scan::str_of;
 use crate::time::When;
-use crate::trace::Tracer;
+use crate::trace::{self, Tracer};
 use crate::wrapper::Wrapper;
 use memchr::memchr;
 
@@ -107,6 +107,10 @@ fn sample(line: &str, found: &mut Detected, tracer: &mut Tracer, parsed: &mut Pa
     }
     if matched {
         *tracer = Tracer::begin(line.as_bytes());
+    } else if trace::is_crash(line.as_bytes()) {
+        // It says nothing about how the lines of the program itself are written.
+        *tracer = Tracer::begin(line.as_bytes());
+        return;
     } else if line.trim().is_empty() || tracer.continues(line.as_bytes(), true) {
         return;
     }

@@ -15,12 +15,14 @@
 //! - [`settle`]: times that lack a date or a zone
 //! - [`derive`](mod@derive): the spans that a single record yields
 //! - [`pattern`]: a format that the user describes
+//! - [`explain`](mod@explain): what is decided about a source, and why
 
 pub mod attr;
 pub mod context;
 pub mod decision;
 pub mod derive;
 pub mod detect;
+pub mod explain;
 pub mod format;
 pub mod parsed;
 pub mod pattern;
@@ -34,6 +36,7 @@ pub mod wrapper;
 
 pub use decision::{Decision, Locked};
 pub use derive::{Derived, derive};
+pub use explain::{Explanation, explain};
 pub use format::Format;
 pub use parsed::{Issues, Parsed, Text, Value};
 pub use pattern::{Pattern, PatternConfig, PatternError};

@@ -231,6 +231,21 @@ impl Parsed {
         }
     }
 
+    /// Gives an attribute that a record has once its value; a later one replaces an earlier one.
+    pub(crate) fn set(&mut self, key: &'static str, value: Value) {
+        match self.attrs.iter_mut().find(|attr| attr.key == Text::Static(key)) {
+            Some(attr) => attr.value = value,
+            None => self.push(Text::Static(key), value),
+        }
+    }
+
+    /// Like [`Self::set`], but leaves a value that is there already.
+    pub(crate) fn set_default(&mut self, key: &'static str, value: Value) {
+        if !self.attrs.iter().any(|attr| attr.key == Text::Static(key)) {
+            self.push(Text::Static(key), value);
+        }
+    }
+
     pub(crate) fn push_int(&mut self, key: &'static str, value: i64) {
         self.push(Text::Static(key), Value::Int(value));
     }

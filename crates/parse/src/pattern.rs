@@ -88,6 +88,18 @@ impl Pattern {
         Ok(Self { line, groups, time_format: config.time_format.clone(), start })
     }
 
+    /// Which lines belong to one record, in a sentence.
+    pub fn rule(&self) -> &'static str {
+        match self.start {
+            Some(_) => {
+                "a record begins at each line that `record_start` matches; the others belong to the record before"
+            }
+            None => {
+                "a record begins at each line that the pattern matches; the others belong to the record before"
+            }
+        }
+    }
+
     /// Whether the line begins a record.
     pub fn begins(&self, line: &str) -> bool {
         match (&self.start, &self.line) {

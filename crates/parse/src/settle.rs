@@ -26,30 +26,44 @@ pub struct Evidence {
     pub host_zone: i32,
 }
 
-/// The zone for lines that name none: the configured one, else the one in which the last line was written when the file was, else
-/// the host's.
-pub fn zone(evidence: &Evidence, last: Option<When>) -> i32 {
+/// How a zone came to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZoneFrom {
+    Configuration,
+    /// The last line was written when the file was.
+    LastWrite,
+    Host,
+}
+
+/// The zone for lines that name none, in seconds east of UTC: the configured one, else the one in which the last line was written when
+/// the file was, else the host's.
+pub fn zone(evidence: &Evidence, last: Option<When>) -> (i32, ZoneFrom) {
     if let Some(zone) = evidence.zone {
-        return zone;
+        return (zone, ZoneFrom::Configuration);
     }
-    let inferred = || {
-        let modified = i64::try_from(evidence.modified.filter(|_| evidence.at_end)?).ok()?;
-        let When { date, time, zone: None } = last? else { return None };
-        let local = match date {
-            Date::Full(days) => days as i64 * DAY + time,
-            // Without a date the zone is known up to a day; the one nearest to UTC is taken.
-            _ => {
-                let ahead = (time - modified.rem_euclid(DAY) + DAY / 2).rem_euclid(DAY) - DAY / 2;
-                modified + ahead
-            }
-        };
-        let ahead = local - modified;
-        let step = ZONE_STEP * SECOND;
-        let zone = (ahead as f64 / step as f64).round() as i64 * ZONE_STEP;
-        let near = (ahead - zone * SECOND).abs() <= WRITE_DELAY;
-        (near && zone.abs() <= 14 * 3600).then_some(zone as i32)
+    match written_in(evidence, last) {
+        Some(zone) => (zone, ZoneFrom::LastWrite),
+        None => (evidence.host_zone, ZoneFrom::Host),
+    }
+}
+
+/// The zone in which a line's time is the file's last write.
+fn written_in(evidence: &Evidence, last: Option<When>) -> Option<i32> {
+    let modified = i64::try_from(evidence.modified.filter(|_| evidence.at_end)?).ok()?;
+    let When { date, time, zone: None } = last? else { return None };
+    let local = match date {
+        Date::Full(days) => days as i64 * DAY + time,
+        // Without a date the zone is known up to a day; the one nearest to UTC is taken.
+        _ => {
+            let ahead = (time - modified.rem_euclid(DAY) + DAY / 2).rem_euclid(DAY) - DAY / 2;
+            modified + ahead
+        }
     };
-    inferred().unwrap_or(evidence.host_zone)
+    let ahead = local - modified;
+    let step = ZONE_STEP * SECOND;
+    let zone = (ahead as f64 / step as f64).round() as i64 * ZONE_STEP;
+    let near = (ahead - zone * SECOND).abs() <= WRITE_DELAY;
+    (near && zone.abs() <= 14 * 3600).then_some(zone as i32)
 }
 
 /// A place on the circle: day or year, and the quarter of it.
@@ -251,9 +265,9 @@ mod tests {
             ("19:38:53", Evidence { zone: Some(-7200), ..at(modified, true) }, -7200),
         ];
         for (line, evidence, expect) in cases {
-            assert_eq!(zone(&evidence, Some(when(line))), expect, "{line}");
+            assert_eq!(zone(&evidence, Some(when(line))).0, expect, "{line}");
         }
-        assert_eq!(zone(&at(None, true), None), 3600);
+        assert_eq!(zone(&at(None, true), None), (3600, ZoneFrom::Host));
     }
 
     #[test]

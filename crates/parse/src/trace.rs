@@ -79,8 +79,20 @@ impl Tracer {
             Some(b'C') => line.starts_with(b"Caused by: "),
             Some(b'S') => line.starts_with(b"Suppressed: "),
             Some(b'-') => line.starts_with(b"--- End of "),
-            _ => false,
+            _ => own && is_go_symbol(line),
         }
+    }
+}
+
+/// Whether a runtime prints such a line above the stack of what nobody caught: it belongs to no line before it.
+pub fn is_crash(line: &[u8]) -> bool {
+    match line.first() {
+        Some(b'p') => line.starts_with(b"panic: "),
+        Some(b'f') => line.starts_with(b"fatal error: ") || is_node_source(line),
+        Some(b'E') => line.starts_with(b"Exception in thread \""),
+        Some(b'U') => line.starts_with(b"Unhandled exception. "),
+        Some(b'/' | b'n') => is_node_source(line),
+        _ => false,
     }
 }
 
@@ -103,14 +115,26 @@ fn is_go(line: &[u8]) -> bool {
         None | Some(b'\t' | b' ') => true,
         _ => {
             is_goroutine(line)
-                || (line.ends_with(b")") && memchr::memchr(b'(', line).is_some() && !line.contains(&b' '))
-                || (line.ends_with(b")") && line.starts_with(b"panic("))
+                || is_go_call(line)
                 || line.starts_with(b"created by ")
                 || line.starts_with(b"exit status ")
                 || line.starts_with(b"[signal ")
                 || line.starts_with(b"runtime stack:")
         }
     }
+}
+
+/// `main.(*cart).add(...)`, `net/http.serverHandler.ServeHTTP({0x1?}, {0x2?, 0x3})`, `panic({0x1?, 0x2?})`.
+fn is_go_call(line: &[u8]) -> bool {
+    let name = &line[..memchr::memchr2(b' ', b'{', line).unwrap_or(line.len())];
+    let name = &name[..memchr::memchr(b'(', name).unwrap_or(0)];
+    line.ends_with(b")") && (name == b"panic" || memchr::memchr(b'.', name).is_some())
+}
+
+/// `net/http.(*conn).serve` or `main.main`, which zap prints above each place of a stack.
+fn is_go_symbol(line: &[u8]) -> bool {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"._/-()*[]".contains(b);
+    memchr::memchr(b'.', line).is_some_and(|dot| dot > 0 && dot + 1 < line.len()) && line.iter().all(plain)
 }
 
 /// `/app/server.js:12` or `node:internal/…:123`, which Node prints above an uncaught error.
@@ -152,33 +176,49 @@ fn python(text: &str) -> Option<Exception<'_>> {
     Some(Exception { kind: "", message: "", stack })
 }
 
+/// `panic: …` and `fatal error: …` of the runtime, with what was panicked about last, and what net/http says of a panic that it
+/// recovered from.
 fn go(text: &str) -> Option<Exception<'_>> {
-    if !text.contains("goroutine ") {
-        return None;
+    let goroutine = text.find("goroutine ").filter(|at| *at == 0 || text.as_bytes()[at - 1] == b'\n')?;
+    let head = text[..goroutine].trim_end();
+    let mut found = None;
+    let mut start = None;
+    let mut at = 0;
+    for line in head.split_inclusive('\n') {
+        let trimmed = line.trim();
+        for kind in ["panic", "fatal error"] {
+            if let Some(message) = trimmed.strip_prefix(kind).and_then(|rest| rest.strip_prefix(": ")) {
+                start.get_or_insert(at);
+                found = Some((&trimmed[..kind.len()], message));
+            }
+        }
+        if let Some((from, message)) =
+            trimmed.find("panic serving ").and_then(|from| Some((from, trimmed[from..].split_once(": ")?.1)))
+        {
+            start.get_or_insert(at);
+            found = Some((&trimmed[from..from + "panic".len()], message));
+        }
+        at += line.len();
     }
-    let (kind, start) =
-        [("panic", "panic: "), ("fatal error", "fatal error: ")].into_iter().find_map(|(kind, prefix)| {
-            let at = if text.starts_with(prefix) { 0 } else { text.find(&format!("\n{prefix}"))? + 1 };
-            Some((kind, at))
-        })?;
-    let stack = text[start..].trim_end();
-    let message = stack[kind.len() + 2..].lines().next().unwrap_or("");
-    let kind = &stack[..kind.len()];
-    Some(Exception { kind, message, stack })
+    let ((kind, message), start) = (found?, start?);
+    let message = message.strip_suffix(" [recovered]").unwrap_or(message);
+    Some(Exception { kind, message, stack: text[start..].trim_end() })
 }
 
 /// Java, Kotlin, Node and .NET: a line that names the exception, then `at` lines.
 fn frames(text: &str) -> Option<Exception<'_>> {
-    let mut at = 0;
+    let (mut before, mut at) = (0, 0);
     let mut named = None;
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim_start();
         if trimmed.starts_with("at ") && trimmed.len() < line.len() {
-            let Some((start, _)) = named else {
+            let Some(start) = named.or_else(|| named_inside(text, before, at)) else {
                 let stack = text[at..].trim_end();
                 return Some(Exception { kind: "", message: "", stack });
             };
             let head = text[start..at].trim_end();
+            // .NET names the inner exceptions before the frames.
+            let head = head.find("\n --->").map_or(head, |end| head[..end].trim_end());
             let (kind, message) = header(head)?;
             return Some(Exception { kind, message, stack: text[start..].trim_end() });
         }
@@ -188,12 +228,22 @@ fn frames(text: &str) -> Option<Exception<'_>> {
                 .and_then(|rest| rest.find("\" ").map(|quote| line.len() - rest.len() + quote + 2));
             let skip = gap.or_else(|| line.starts_with("Unhandled exception. ").then_some(21)).unwrap_or(0);
             if header(line[skip..].trim_end()).is_some() {
-                named = Some((at + skip, ()));
+                named = Some(at + skip);
             }
         }
+        before = at;
         at += line.len();
     }
     None
+}
+
+/// `console.error("could not pay:", error)` puts the exception behind a text: where in the line between `from` and `to` it begins.
+fn named_inside(text: &str, from: usize, to: usize) -> Option<usize> {
+    let line = text[from..to].trim_end();
+    line.match_indices(": ")
+        .map(|(at, gap)| at + gap.len())
+        .find(|at| header(&line[*at..]).is_some())
+        .map(|at| from + at)
 }
 
 /// `java.lang.IllegalStateException: message`, `TypeError [ERR_X]: message`, `ValueError`.
@@ -225,7 +275,7 @@ mod tests {
 
     #[test]
     fn exceptions() {
-        let cases: [(&str, Option<(&str, &str)>); 9] = [
+        let cases: [(&str, Option<(&str, &str)>); 13] = [
             (
                 "java.lang.IllegalStateException: no seat\n\tat a.B.c(B.java:1)\nCaused by: x.Y\n\tat d.E.f(E.java:2)",
                 Some(("java.lang.IllegalStateException", "no seat")),
@@ -244,6 +294,16 @@ mod tests {
                 Some(("shop.StockError", "none left")),
             ),
             ("panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\t/a.go:3 +0x1", Some(("panic", "boom"))),
+            ("panic: a [recovered]\n\tpanic: b\n\ngoroutine 1 [running]:\nmain.main()", Some(("panic", "b"))),
+            (
+                "http: panic serving 1.2.3.4:5: gone\ngoroutine 9 [running]:\nmain.f(0x1)",
+                Some(("panic", "gone")),
+            ),
+            ("could not pay: Error: no\n    at f (/a.js:1:2)", Some(("Error", "no"))),
+            (
+                "System.Exception: bad\r\n ---> System.ArgumentException: worse\r\n   at A.B() in /a.cs:line 3",
+                Some(("System.Exception", "bad")),
+            ),
             (
                 "System.InvalidOperationException: bad\n   at A.B() in /a.cs:line 3",
                 Some(("System.InvalidOperationException", "bad")),
@@ -255,5 +315,21 @@ mod tests {
             assert_eq!(exception(text).map(|e| (e.kind, e.message)), expect, "{text}");
         }
         assert_eq!(exception("order 7 took 12ms"), None);
+    }
+
+    #[test]
+    fn lines_of_a_panic() {
+        let cases = [
+            ("net/http.(*conn).serve(0x16e14ce60480, {0x8448b8, 0x16e14ce1bda0})", true),
+            ("panic({0x7a5dc0?, 0xb485a0?})", true),
+            ("main.init.2.func3.1({0x678845?, 0x16e14ce040f8?}, 0x0?)", true),
+            ("created by net/http.(*Server).Serve in goroutine 20", true),
+            ("exit status 2", true),
+            ("listening (again)", false),
+            ("2026/11/25 18:27:15 done()", false),
+        ];
+        for (line, expect) in cases {
+            assert_eq!(is_go(line.as_bytes()), expect, "{line}");
+        }
     }
 }

@@ -21,7 +21,7 @@ const CACHED_TIME: u64 = 2_000_000_000;
 
 pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
     let mut cursor = Cursor::new(line);
-    let client = cursor.until(b' ')?;
+    let client = cursor.until(b' ').filter(|client| !client.is_empty())?;
     let _ident = cursor.until(b' ')?;
     // A user name may hold spaces, so it goes up to the bracket of the time.
     let user = cursor.until(b'[')?;

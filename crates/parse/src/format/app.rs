@@ -1,10 +1,10 @@
 //! Lines of applications: a time, a level, and around them what the pattern of logback, log4j, Spring Boot or Python's `logging` puts.
 //!
 //! These patterns are written by hand in every project, so the parts are known by their shape and not by their place: `[…]` is a
-//! thread, a process id, an `app,trace,span` triple or a level; `---` belongs to Spring Boot; `Name: value` pairs with a trace key
+//! thread, a process id, an `app,trace,span` triple, a place in the code, an MDC or a level; `---` belongs to Spring Boot; `Name: value` pairs with a trace key
 //! are MDC; a name before the separator is the logger. The message is what follows. A level must be there.
 
-use super::fields::set_time;
+use super::fields::{Role, set_time};
 use crate::attr;
 use crate::context::{self, Field};
 use crate::parsed::{Parsed, Span, Text, Value};
@@ -17,6 +17,11 @@ use weir_model::{SpanId, TraceId};
 /// Parts between the time and the message; Spring Boot has the most, nine.
 const MAX_PARTS: usize = 12;
 
+/// Endings of source files of the languages whose loggers print them.
+const SOURCES: [&str; 16] = [
+    "c", "cc", "clj", "cpp", "cs", "go", "groovy", "java", "js", "kt", "php", "py", "rb", "rs", "scala", "ts",
+];
+
 pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
     let mut cursor = Cursor::new(line);
     // `%-5level %d …` and `LEVEL time …` put the level first.
@@ -25,6 +30,9 @@ pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
         state.level(&mut cursor, out)?;
     }
     stamp(&mut cursor, out)?;
+    if cursor.peek() == Some(b'\t') && !state.has_level {
+        return tabbed(&mut cursor, out);
+    }
     for _ in 0..MAX_PARTS {
         cursor.spaces();
         match state.part(&mut cursor, out) {
@@ -33,15 +41,111 @@ pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
             Next::Fail => return None,
         }
     }
-    if !state.has_level {
+    // Go's log with slog's level: a time of this form, a level and nothing else that this format is known by.
+    let slashes = out.text(str_of(line), out.time_text).as_bytes().get(4) == Some(&b'/');
+    if !state.has_level || (slashes && state.is_bare()) {
         return None;
     }
     if cursor.at_end() {
         cursor.pos = line.len();
     }
     state.finish(out);
-    out.body = Text::Line(cursor.tail());
+    let message = cursor.tail();
+    out.body = Text::Line(Span::new(message.start as usize, trailing_map(line, message, out)));
     Some(())
+}
+
+/// zap's console encoder: level, logger, caller, message and a JSON object, with tabs between them; only the level is always there.
+fn tabbed(cursor: &mut Cursor<'_>, out: &mut Parsed) -> Option<()> {
+    let line = cursor.line;
+    cursor.eat(b'\t')?;
+    let level = cursor.upto(b'\t');
+    severity::from_name(level.of(line))?;
+    out.set_level(line, level);
+    let mut columns: [Span; 4] = [Span::default(); 4];
+    let mut count = 0;
+    while count < columns.len() && cursor.eat(b'\t').is_some() {
+        columns[count] = cursor.upto(b'\t');
+        count += 1;
+    }
+    // Further tabs are the message's own.
+    let mut rest = &columns[..count];
+    let last = rest.last()?;
+    let mut end = line.len();
+    if cursor.at_end() && last.of(line).starts_with(b"{") && super::json::fields_in(line, *last, out) {
+        end = last.start as usize - 1;
+        rest = &rest[..count - 1];
+    }
+    if rest.len() >= 2 && is_name(rest[0].of(line)) && place(rest[1].of(line)).is_some() {
+        out.push_str(attr::LOGGER, rest[0]);
+        rest = &rest[1..];
+    }
+    if rest.len() >= 2
+        && let Some((file, number)) = place(rest[0].of(line))
+    {
+        let start = rest[0].start as usize;
+        out.push_str(attr::CODE_FILE, Span::new(start, start + file));
+        out.push_int(attr::CODE_LINE, number);
+        rest = &rest[1..];
+    }
+    let start = rest.first().map_or(end, |message| message.start as usize);
+    out.body = Text::Line(Span::new(start, end.max(start)));
+    Some(())
+}
+
+/// `dir/file.go:12`: how long the file's name is, and the line.
+fn place(text: &[u8]) -> Option<(usize, i64)> {
+    let colon = memchr::memrchr(b':', text)?;
+    let file = &text[..colon];
+    let dot = memchr::memrchr(b'.', file)?;
+    let number = str_of(&text[colon + 1..]).parse().ok().filter(|n: &i64| *n >= 0)?;
+    // An address and its port look alike.
+    (dot > 0 && SOURCES.contains(&str_of(&file[dot + 1..])) && !file.contains(&b' '))
+        .then_some((colon, number))
+}
+
+/// Log4j's `%X` at the end of a line prints the whole MDC, `{trace_id=…, span_id=…}`. Returns where the message before it ends.
+fn trailing_map(line: &[u8], message: Span, out: &mut Parsed) -> usize {
+    let (text, start) = (message.of(line), message.start as usize);
+    let all = start + text.len();
+    if !text.ends_with(b"}") {
+        return all;
+    }
+    let Some(open) = memchr::memrchr(b'{', text).filter(|at| *at == 0 || text[at - 1] == b' ') else {
+        return all;
+    };
+    let inside = Span::new(start + open + 1, all - 1);
+    if !inside.is_empty() && !mapped(line, inside, out) {
+        return all;
+    }
+    start + text[..open].trim_ascii_end().len()
+}
+
+/// Takes `key=value` pairs with blanks or commas between them, as an MDC is printed; false, with nothing taken, for anything else.
+fn mapped(line: &[u8], inside: Span, out: &mut Parsed) -> bool {
+    let pairs = || {
+        let mut at = inside.start as usize;
+        inside.of(line).split(|b| matches!(b, b' ' | b',')).filter_map(move |pair| {
+            let start = at;
+            at += pair.len() + 1;
+            let equals = memchr(b'=', pair);
+            (!pair.is_empty()).then_some((start, equals, pair.len()))
+        })
+    };
+    if pairs().next().is_none() || pairs().any(|(_, equals, _)| equals.is_none_or(|at| at == 0)) {
+        return false;
+    }
+    for (start, equals, len) in pairs() {
+        let equals = start + equals.unwrap_or_default();
+        let (key, value) = (Span::new(start, equals), Span::new(equals + 1, start + len));
+        let role = super::fields::role(key.of(line));
+        let absent = matches!(value.of(line), b"" | b"0" | b"-")
+            && matches!(role, Role::Context(Field::Trace | Field::Span));
+        if !absent {
+            super::fields::take_text(role, Text::Line(key), Text::Line(value), str_of(line), out);
+        }
+    }
+    true
 }
 
 /// The time, in brackets or not.
@@ -71,6 +175,7 @@ struct State {
     has_level: bool,
     has_logger: bool,
     has_ids: bool,
+    has_place: bool,
     spring: bool,
     /// Brackets that may be a thread or, before another one, Spring Boot's application name.
     bracket: Option<Span>,
@@ -78,10 +183,18 @@ struct State {
 }
 
 impl State {
+    /// Nothing was found but the level.
+    fn is_bare(&self) -> bool {
+        !(self.has_logger || self.has_ids || self.has_place || self.spring || self.bracket.is_some())
+    }
+
     fn part(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> Next {
         let Some(first) = cursor.peek() else { return Next::Message };
         match first {
             b'[' if !self.has_logger => self.bracket(cursor, out),
+            b'[' if !self.has_ids => self.ids_in_bracket(cursor, out),
+            b'(' if self.has_logger && !self.has_place => self.parentheses(cursor, out),
+            b'i' if self.has_level && !self.has_logger && self.module(cursor, out) => Next::Message,
             b'-' | b':' | b'|' => self.separator(cursor),
             b'0'..=b'9' if self.has_level && !self.spring && !self.has_logger => self.pid(cursor, out),
             _ if !self.has_level => self.before_level(cursor, out),
@@ -146,6 +259,10 @@ impl State {
             self.has_level = true;
         } else if self.triple(cursor.line, trimmed, out) || self.pair(inside, out) {
             self.has_ids = true;
+        } else if self.has_level && !self.has_place && self.place(cursor.line, trimmed, out) {
+            // `[file.py:12]`
+        } else if self.has_level && mapped(cursor.line, trimmed, out) {
+            self.has_ids = true;
         } else if let Ok(pid) = str_of(inside).parse::<i64>() {
             out.push_int(attr::PID, pid);
         } else if self.has_ids && self.bracket.is_some() && !self.spring {
@@ -163,12 +280,32 @@ impl State {
         Next::Part
     }
 
+    /// Behind the logger a bracket is the message's own, unless there are ids in it.
+    fn ids_in_bracket(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> Next {
+        let mut ahead = *cursor;
+        let Some(span) = balanced(&mut ahead) else { return Next::Message };
+        let before = (out.trace_id, out.span_id);
+        let text = span.of(cursor.line);
+        let named =
+            text.iter().position(|b| *b == b'=').is_some_and(|at| context::field(&text[..at]).is_some());
+        if self.triple(cursor.line, span, out)
+            || self.pair(text, out)
+            || (named && mapped(cursor.line, span, out))
+        {
+            self.has_ids = true;
+            *cursor = ahead;
+            return Next::Part;
+        }
+        (out.trace_id, out.span_id) = before;
+        Next::Message
+    }
+
     /// `app,trace,span[,exported]` of Spring Cloud Sleuth and Micrometer; without a trace the last parts are empty.
     fn triple(&mut self, line: &[u8], span: Span, out: &mut Parsed) -> bool {
         let text = span.of(line);
         let mut parts = text.split(|b| *b == b',');
         let (Some(app), Some(trace), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
-            return false;
+            return Self::two(text, out);
         };
         let (trace, id) = (trace.trim_ascii(), id.trim_ascii());
         let ids = (TraceId::from_hex_any(trace), SpanId::from_hex(id));
@@ -183,6 +320,61 @@ impl State {
         true
     }
 
+    /// `trace,span`, both of them or neither.
+    fn two(text: &[u8], out: &mut Parsed) -> bool {
+        let Some(comma) = memchr(b',', text) else { return false };
+        if text.len() == 1 {
+            return true;
+        }
+        match (TraceId::from_hex_any(&text[..comma]), SpanId::from_hex(text[comma + 1..].trim_ascii())) {
+            (Ok(trace), Ok(span)) => {
+                out.trace_id = Some(trace);
+                out.span_id = Some(span);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// `file.py:12` as file and line.
+    fn place(&mut self, line: &[u8], span: Span, out: &mut Parsed) -> bool {
+        let Some((file, number)) = place(span.of(line)) else { return false };
+        let start = span.start as usize;
+        out.push_str(attr::CODE_FILE, Span::new(start, start + file));
+        out.push_int(attr::CODE_LINE, number);
+        self.has_place = true;
+        true
+    }
+
+    /// Log4j's `(%F:%L)` behind the logger.
+    fn parentheses(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> Next {
+        let mut ahead = *cursor;
+        ahead.pos += 1;
+        match ahead.until(b')') {
+            Some(inside) if self.place(cursor.line, inside, out) => {
+                *cursor = ahead;
+                Next::Part
+            }
+            _ => Next::Message,
+        }
+    }
+
+    /// Flask's `in module: message`.
+    fn module(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> bool {
+        let mut ahead = *cursor;
+        if ahead.eat_all(b"in ").is_none() {
+            return false;
+        }
+        let Some(module) = ahead.until(b':').filter(|m| is_name(m.of(cursor.line))) else { return false };
+        if ahead.eat(b' ').is_none() {
+            return false;
+        }
+        out.push_str(attr::LOGGER, module);
+        self.has_logger = true;
+        *cursor = ahead;
+        true
+    }
+
     /// `trace-span` of Spring Boot 3, `TID:…` and `SW_CTX:[…]` of SkyWalking.
     fn pair(&mut self, text: &[u8], out: &mut Parsed) -> bool {
         if let Some(id) = text.strip_prefix(b"TID:") {
@@ -192,6 +384,10 @@ impl State {
             let inner = inner.trim_ascii().strip_prefix(b"[").unwrap_or(inner);
             return inner.split(|b| *b == b',').nth(2).is_some_and(|id| context::skywalking(id, out));
         }
+        // Without a trace Spring Boot pads the place with spaces.
+        if self.spring && text.iter().all(|b| matches!(b, b' ' | b'-')) {
+            return true;
+        }
         let Some(dash) = memchr(b'-', text) else { return false };
         match (TraceId::from_hex_any(&text[..dash]), SpanId::from_hex(&text[dash + 1..])) {
             (Ok(trace), Ok(span)) => {
@@ -199,8 +395,7 @@ impl State {
                 out.span_id = Some(span);
                 true
             }
-            // Without a trace Spring Boot pads the place with spaces.
-            _ => self.spring && text.iter().all(|b| matches!(b, b' ' | b'-')),
+            _ => false,
         }
     }
 
@@ -273,6 +468,9 @@ impl State {
         };
         let mut ahead = *cursor;
         ahead.pos += len + 1;
+        // Without an id there are only the blanks before and behind its place, and what follows is another's.
+        let empty = ahead.at_end() || ahead.rest().starts_with(b"  ");
+        let place = ahead.pos + usize::from(ahead.peek() == Some(b' '));
         ahead.spaces();
         let start = ahead.pos;
         while matches!(ahead.peek(), Some(b) if b.is_ascii_alphanumeric() || b == b'-') {
@@ -281,7 +479,10 @@ impl State {
         let value = &cursor.line[start..ahead.pos];
         let absent = value.is_empty() && field != Field::Flags;
         if !(field.take(value, out) || absent) {
-            return false;
+            if !empty {
+                return false;
+            }
+            ahead.pos = place;
         }
         let _ = ahead.eat(b',');
         *cursor = ahead;
@@ -297,9 +498,9 @@ impl State {
         let colon = text.ends_with(b":");
         text = text.strip_suffix(b":").unwrap_or(text);
         // Logback's %logger#%line, and %logger:%line.
-        let place = memchr(b'#', text).or_else(|| memchr(b':', text));
-        let number = place.and_then(|at| str_of(&text[at + 1..]).parse::<i64>().ok());
-        let name = match (place, number) {
+        let mark = memchr(b'#', text).or_else(|| memchr(b':', text));
+        let number = mark.and_then(|at| str_of(&text[at + 1..]).parse::<i64>().ok());
+        let name = match (mark, number) {
             (Some(at), Some(_)) => &text[..at],
             _ => text,
         };
@@ -315,8 +516,11 @@ impl State {
             || ahead.rest() == b"-"
             || ahead.rest().starts_with(b"| ");
         let dotted = memchr(b'.', name).is_some();
+        let placed = ahead.peek() == Some(b'(')
+            && memchr(b')', ahead.rest()).is_some_and(|end| place(&ahead.rest()[1..end]).is_some());
         let ids = Self::default().ids(&mut ahead, &mut Parsed::default());
         if !(separated
+            || placed
             || number.is_some()
             || ids
             || (colon && dotted)
@@ -343,6 +547,8 @@ impl State {
                 out.push_str(attr::SERVICE, app);
                 out.push_str(attr::THREAD, thread);
             }
+            // Python's `[%(name)s] [%(filename)s:%(lineno)d]`, where no thread has a place in the code.
+            (Some(name), None) if self.has_place && !self.has_logger => out.push_str(attr::LOGGER, name),
             (Some(thread), None) => out.push(Text::Static(attr::THREAD), Value::Str(Text::Line(thread))),
             _ => {}
         }

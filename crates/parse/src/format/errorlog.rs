@@ -4,7 +4,7 @@
 use super::fields::set_time;
 use crate::attr;
 use crate::parsed::{Parsed, Span, Text};
-use crate::scan::Cursor;
+use crate::scan::{Cursor, str_of};
 use crate::{severity, time};
 use memchr::memmem;
 
@@ -60,13 +60,27 @@ fn context(line: &[u8], from: usize, out: &mut Parsed) {
         };
         match name.of(line) {
             b"client" => out.push_str(attr::CLIENT_ADDRESS, value),
-            b"server" => out.push_str(attr::SERVER_ADDRESS, value),
+            b"server" => server(line, value, out),
             b"host" => out.push_str(attr::HOST_HEADER, value),
             b"referrer" => out.push_str(attr::REFERER, value),
             b"upstream" => out.push_str("nginx.upstream", value),
             b"request" => request(line, value, out),
             _ => {}
         }
+    }
+}
+
+/// A server's name, or the address and port it listens on.
+fn server(line: &[u8], span: Span, out: &mut Parsed) {
+    let port = memchr::memrchr(b':', span.of(line))
+        .and_then(|at| Some((at, str_of(&span.of(line)[at + 1..]).parse::<u16>().ok()?)));
+    let address = match port {
+        Some((at, _)) => Span::new(span.start as usize, span.start as usize + at),
+        None => span,
+    };
+    out.push_str(attr::SERVER_ADDRESS, address);
+    if let Some((_, port)) = port {
+        out.push_int(attr::SERVER_PORT, port.into());
     }
 }
 

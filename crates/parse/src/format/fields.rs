@@ -16,6 +16,8 @@ pub(super) enum Role {
     Message,
     /// CLEF's message template, rendered when there is no message.
     Template,
+    /// What CLEF's template renders to where it names a format, in order.
+    Renderings,
     /// A logger's name, or with numeric levels (pino, bunyan) the service's.
     Name,
     Caller,
@@ -23,8 +25,12 @@ pub(super) enum Role {
     Stack,
     /// An object that describes an error.
     Error,
-    /// An object whose fields count as fields of the record (MDC, `trace`, `log` of ECS).
+    /// An object whose fields count as fields of the record (MDC).
     Nest,
+    /// An object whose fields have its name and a dot before theirs (ECS).
+    Dotted,
+    /// [`Role::Dotted`], or the number of the process.
+    Process,
     Context(Field),
     DurationMillis,
     /// As nginx writes it.
@@ -45,24 +51,34 @@ pub(super) fn role(key: &[u8]) -> Role {
         b"level" | b"lvl" | b"severity" | b"log.level" | b"@l" | b"levelname" | b"loglevel" => Role::Level,
         b"msg" | b"message" | b"@m" | b"event" | b"textPayload" => Role::Message,
         b"@mt" => Role::Template,
+        b"@r" => Role::Renderings,
         b"name" => Role::Name,
         b"logger" | b"logger_name" | b"loggerName" | b"log.logger" | b"SourceContext" => {
             Role::Renamed(attr::LOGGER)
         }
         b"thread" | b"thread_name" | b"threadName" | b"process.thread.name" => Role::Renamed(attr::THREAD),
+        b"process.thread.id" => Role::Renamed(attr::THREAD_ID),
         b"pid" | b"process.pid" => Role::Renamed(attr::PID),
+        b"process.name" => Role::Renamed(attr::PROCESS),
         b"hostname" | b"host.name" => Role::Renamed(attr::HOST),
-        b"service.name" | b"service" => Role::Renamed(attr::SERVICE),
-        b"func" | b"funcName" | b"code.function" => Role::Renamed(attr::CODE_FUNCTION),
-        b"lineno" => Role::Renamed(attr::CODE_LINE),
-        b"pathname" => Role::Renamed(attr::CODE_FILE),
+        b"service.name" | b"service" | b"resource.service.name" => Role::Renamed(attr::SERVICE),
+        b"func" | b"funcName" | b"code.function" | b"log.origin.function" => {
+            Role::Renamed(attr::CODE_FUNCTION)
+        }
+        b"lineno" | b"log.origin.file.line" => Role::Renamed(attr::CODE_LINE),
+        b"pathname" | b"log.origin.file.name" => Role::Renamed(attr::CODE_FILE),
+        // An object in ECS, a number in what Python's loggers call theirs.
+        b"process" => Role::Process,
         b"caller" | b"source" | b"file" => Role::Caller,
         b"stacktrace" | b"stack_trace" | b"stack" | b"exc_info" | b"@x" | b"exception"
         | b"error.stack_trace" => Role::Stack,
         b"err" | b"error" => Role::Error,
         b"error.type" | b"error_type" => Role::Renamed(attr::EXCEPTION_TYPE),
         b"error.message" => Role::Renamed(attr::EXCEPTION_MESSAGE),
-        b"mdc" | b"contextMap" | b"log" | b"trace" | b"span" => Role::Nest,
+        b"mdc" | b"contextMap" => Role::Nest,
+        b"log" | b"log.origin" | b"log.origin.file" | b"trace" | b"span" | b"process.thread" | b"host" => {
+            Role::Dotted
+        }
         b"duration_ms" | b"durationMs" | b"elapsed_ms" | b"elapsedMs" | b"took_ms" | b"latency_ms"
         | b"responseTime" | b"Elapsed" => Role::DurationMillis,
         b"request_time" => Role::DurationSeconds,
@@ -113,10 +129,10 @@ pub(super) fn take_text(role: Role, key: Text, value: Text, line: &str, out: &mu
         Role::Name => out.push(Text::Static(attr::LOGGER), Value::Str(value)),
         Role::Caller => caller(key, value, text, out),
         Role::Stack => stack(key, value, text, out),
-        Role::Error => out.push(Text::Static(attr::EXCEPTION_MESSAGE), Value::Str(value)),
+        Role::Error => out.set(attr::EXCEPTION_MESSAGE, Value::Str(value)),
         Role::Renamed(name) => {
             let number = matches!(name, attr::PID | attr::CODE_LINE).then(|| text.parse().ok()).flatten();
-            out.push(Text::Static(name), number.map_or(Value::Str(value), Value::Int));
+            out.set(name, number.map_or(Value::Str(value), Value::Int));
         }
         Role::Context(field) => {
             if !field.take(text.as_bytes(), out) {
@@ -157,10 +173,12 @@ pub(super) fn take_number(role: Role, key: Text, span: Span, line: &str, out: &m
         (Role::DurationSeconds, _) => out.duration = seconds(text).or(out.duration),
         (Role::DurationMillis, Value::Int(n)) => out.duration = millis(n as f64).or(out.duration),
         (Role::DurationMillis, Value::Double(x)) => out.duration = millis(x).or(out.duration),
-        (Role::Renamed(name), _) => return out.push(Text::Static(name), value),
-        (Role::Context(field @ (Field::DecimalTrace | Field::DecimalSpan | Field::Flags)), _)
-            if field.take(text, out) =>
-        {
+        (Role::Renamed(name), _) => return out.set(name, value),
+        (Role::Process, _) => return out.set(attr::PID, value),
+        (
+            Role::Context(field @ (Field::DecimalTrace | Field::DecimalSpan | Field::Flags | Field::Sampled)),
+            _,
+        ) if field.take(text, out) => {
             return;
         }
         _ => {}
@@ -187,7 +205,7 @@ fn millis(n: f64) -> Option<u64> {
 }
 
 /// A level's name, or slog's form with a distance (`INFO+2`).
-fn level(text: &[u8]) -> Option<Severity> {
+pub(super) fn level(text: &[u8]) -> Option<Severity> {
     if let Some(severity) = severity::from_name(text) {
         return Some(severity);
     }
@@ -221,14 +239,14 @@ fn stack(key: Text, value: Text, text: &str, out: &mut Parsed) {
     if let Some(found) = found {
         if !found.kind.is_empty() {
             let kind = part_of(value, text, found.kind);
-            out.push(Text::Static(attr::EXCEPTION_TYPE), Value::Str(kind));
+            out.set_default(attr::EXCEPTION_TYPE, Value::Str(kind));
         }
         if !found.message.is_empty() {
             let message = part_of(value, text, found.message);
-            out.push(Text::Static(attr::EXCEPTION_MESSAGE), Value::Str(message));
+            out.set_default(attr::EXCEPTION_MESSAGE, Value::Str(message));
         }
     }
-    out.push(Text::Static(attr::EXCEPTION_STACK), Value::Str(value));
+    out.set(attr::EXCEPTION_STACK, Value::Str(value));
 }
 
 /// The part of `text` that `inner` is, as a part of the [`Text`] that `text` was read from.

@@ -1,11 +1,12 @@
 //! Go's `log` package: `2009/11/10 23:00:00 message`, with microseconds and `file.go:23: ` where the flags ask for them. `slog`'s
-//! default handler writes a level before the message.
+//! default handler writes a level before the message and pairs behind it.
 
-use super::fields::set_time;
+use super::fields::{self, set_time};
+use super::logfmt;
 use crate::attr;
 use crate::parsed::{Parsed, Span, Text};
 use crate::scan::Cursor;
-use crate::{severity, time};
+use crate::time;
 
 pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
     if line.get(4) != Some(&b'/') {
@@ -18,12 +19,18 @@ pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
     code(&mut cursor, out);
     let mut ahead = cursor;
     let word = ahead.upto(b' ');
-    if severity::from_name(word.of(line)).is_some() && word.of(line).iter().all(u8::is_ascii_uppercase) {
-        out.set_level(line, word);
-        cursor = ahead;
-        cursor.spaces();
-    }
+    let level = word.of(line);
     out.body = Text::Line(cursor.tail());
+    if level.first().is_some_and(u8::is_ascii_uppercase)
+        && !level.iter().any(u8::is_ascii_lowercase)
+        && let Some(severity) = fields::level(level)
+    {
+        out.severity = severity;
+        out.severity_text = Text::Line(word);
+        ahead.spaces();
+        let end = logfmt::trailing(line, ahead.pos, out).unwrap_or(line.len());
+        out.body = Text::Line(Span::new(ahead.pos, ahead.pos + line[ahead.pos..end].trim_ascii_end().len()));
+    }
     Some(())
 }
 

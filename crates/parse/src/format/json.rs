@@ -21,7 +21,7 @@ pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
         return None;
     }
     let mut deferred = Deferred::default();
-    object(&mut scan, out, &mut deferred, 0)?;
+    object(&mut scan, out, &mut deferred, Nesting::default())?;
     scan.blank();
     if scan.pos != line.len() {
         return None;
@@ -31,10 +31,33 @@ pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
     Some(())
 }
 
+/// Takes the fields of the object that lies in a line of another format, as the fields of that line. False for what is none; some of its
+/// fields may then have been taken.
+pub(super) fn fields_in(line: &[u8], span: Span, out: &mut Parsed) -> bool {
+    let mut scan = Scan { line: &line[..span.end as usize], pos: span.start as usize };
+    let mut deferred = Deferred::default();
+    let whole = scan.next() == Some(b'{')
+        && object(&mut scan, out, &mut deferred, Nesting::default()).is_some()
+        && scan.pos == scan.line.len();
+    if whole {
+        deferred.settle(str_of(line), out);
+    }
+    whole
+}
+
+/// In which object a field lies.
+#[derive(Clone, Copy, Default)]
+struct Nesting {
+    depth: usize,
+    /// What comes before the names of its fields; empty for none.
+    prefix: Text,
+}
+
 /// Fields whose meaning depends on others of the same line.
 #[derive(Default)]
 struct Deferred {
     template: Option<Text>,
+    renderings: Option<Span>,
     name: Option<Text>,
     numeric_level: bool,
     event: bool,
@@ -49,7 +72,7 @@ impl Deferred {
         if let Some(template) = self.template {
             out.push(Text::Static("message_template.text"), Value::Str(template));
             if out.body == Text::EMPTY {
-                out.body = render(template, line, out);
+                out.body = render(template, self.renderings, line, out);
             }
             // Serilog leaves the level out when it is Information.
             if self.event && out.severity_text == Text::EMPTY {
@@ -59,7 +82,7 @@ impl Deferred {
     }
 }
 
-fn object(scan: &mut Scan<'_>, out: &mut Parsed, deferred: &mut Deferred, depth: usize) -> Option<()> {
+fn object(scan: &mut Scan<'_>, out: &mut Parsed, deferred: &mut Deferred, nesting: Nesting) -> Option<()> {
     let line = str_of_checked(scan.line);
     scan.blank();
     if scan.peek()? == b'}' {
@@ -72,17 +95,25 @@ fn object(scan: &mut Scan<'_>, out: &mut Parsed, deferred: &mut Deferred, depth:
             return None;
         }
         let (span, escaped) = scan.string()?;
-        let key = scan.text(span, escaped, out);
-        let role = match key {
-            Text::Line(span) => fields::role(span.of(scan.line)),
-            _ => Role::Other,
+        let key = match nesting.prefix {
+            Text::EMPTY => scan.text(span, escaped, out),
+            prefix => dotted(prefix, span, line, out),
+        };
+        let (key, role) = match key {
+            // In CLEF a name that begins with @ has another one before it.
+            Text::Line(Span { start, end }) if span.of(scan.line).starts_with(b"@@") => {
+                (Text::Line(Span { start: start + 1, end }), Role::Other)
+            }
+            Text::Line(span) => (key, fields::role(span.of(scan.line))),
+            Text::Scratch(span) if nesting.depth > 0 => (key, fields::role(span.of(out.scratch.as_bytes()))),
+            _ => (key, Role::Other),
         };
         scan.blank();
         if scan.next()? != b':' {
             return None;
         }
         scan.blank();
-        value(scan, key, role, line, out, deferred, depth)?;
+        value(scan, key, role, line, out, deferred, nesting)?;
         scan.blank();
         match scan.next()? {
             b',' => {}
@@ -100,7 +131,7 @@ fn value(
     line: &str,
     out: &mut Parsed,
     deferred: &mut Deferred,
-    depth: usize,
+    nesting: Nesting,
 ) -> Option<()> {
     match scan.peek()? {
         b'"' => {
@@ -122,7 +153,14 @@ fn value(
             let start = scan.pos;
             scan.skip_nested()?;
             let span = Span::new(start, scan.pos);
-            if open == b'{' && depth < NEST_DEPTH && nested(role, line, span, out, deferred, depth) {
+            if role == Role::Renderings {
+                deferred.renderings = Some(span);
+                return Some(());
+            }
+            if open == b'{'
+                && nesting.depth < NEST_DEPTH
+                && nested(key, role, line, span, out, deferred, nesting.depth)
+            {
                 return Some(());
             }
             out.push(key, Value::Json(Text::Line(span)));
@@ -145,8 +183,20 @@ fn value(
     Some(())
 }
 
+/// The name of a field of an object, with that of the object before it.
+fn dotted(prefix: Text, name: Span, line: &str, out: &mut Parsed) -> Text {
+    let prefix = out.text(line, prefix).to_owned();
+    let start = out.scratch.len();
+    out.scratch.push_str(&prefix);
+    out.scratch.push('.');
+    unescape(name.of(line.as_bytes()), &mut out.scratch);
+    Text::Scratch(Span::new(start, out.scratch.len()))
+}
+
 /// Takes an object whose fields belong to the record; false when it should stay a structured value.
+#[allow(clippy::too_many_arguments)]
 fn nested(
+    key: Text,
     role: Role,
     line: &str,
     span: Span,
@@ -155,19 +205,12 @@ fn nested(
     depth: usize,
 ) -> bool {
     let mut inner = Scan { line: &line.as_bytes()[..span.end as usize], pos: span.start as usize + 1 };
+    let depth = depth + 1;
     match role {
-        Role::Nest => {
-            // In ECS the ids are called `trace.id` and `span.id`, nested or not.
-            let before = &line.as_bytes()[..span.start as usize];
-            let is = |name: &[u8]| {
-                before.trim_ascii_end().strip_suffix(b":").is_some_and(|b| b.trim_ascii_end().ends_with(name))
-            };
-            if is(b"\"trace\"") || is(b"\"span\"") {
-                let field =
-                    if is(b"\"trace\"") { crate::context::Field::Trace } else { crate::context::Field::Span };
-                return find(inner, b"id").is_some_and(|id| field.take(id.of(line.as_bytes()), out));
-            }
-            object(&mut inner, out, deferred, depth + 1).is_some()
+        Role::Nest => object(&mut inner, out, deferred, Nesting { depth, prefix: Text::EMPTY }).is_some(),
+        // A service's name is the service itself, where it is no object.
+        Role::Dotted | Role::Process | Role::Renamed(attr::SERVICE) => {
+            object(&mut inner, out, deferred, Nesting { depth, prefix: key }).is_some()
         }
         Role::Error | Role::Stack => error(inner, line, out),
         Role::Caller => {
@@ -220,7 +263,7 @@ fn error(mut inner: Scan<'_>, line: &str, out: &mut Parsed) -> bool {
     let found = parts[1].is_some() || parts[2].is_some();
     if found {
         for (key, text) in keys.into_iter().zip(parts).filter_map(|(k, t)| Some((k, t?))) {
-            out.push(Text::Static(key), Value::Str(text));
+            out.set(key, Value::Str(text));
         }
     }
     found
@@ -250,9 +293,12 @@ fn find(mut scan: Scan<'_>, wanted: &[u8]) -> Option<Span> {
     }
 }
 
-/// A message template of <https://messagetemplates.org> with the record's attributes in its holes.
-fn render(template: Text, line: &str, out: &mut Parsed) -> Text {
+/// A message template of <https://messagetemplates.org> with the record's attributes in its holes, or the line's own renderings in those that
+/// name a format.
+fn render(template: Text, renderings: Option<Span>, line: &str, out: &mut Parsed) -> Text {
     let template = out.text(line, template).to_owned();
+    let mut renderings = renderings
+        .map(|span| Scan { line: &line.as_bytes()[..span.end as usize], pos: span.start as usize + 1 });
     let mut text = String::with_capacity(template.len() * 2);
     let mut rest = template.as_str();
     while let Some(at) = rest.find(['{', '}']) {
@@ -270,6 +316,11 @@ fn render(template: Text, line: &str, out: &mut Parsed) -> Text {
         };
         let hole = &rest[at + 1..at + end];
         let name = hole.trim_start_matches(['@', '$']).split([',', ':']).next().unwrap_or("");
+        if let Some(span) = renderings.as_mut().filter(|_| hole.contains(':')).and_then(Scan::element) {
+            unescape(span.of(line.as_bytes()), &mut text);
+            rest = &rest[at + end + 1..];
+            continue;
+        }
         match out.attr(line, name) {
             Some(Value::Str(value) | Value::Json(value)) => text.push_str(out.text(line, value)),
             Some(Value::Int(n)) => text.push_str(&n.to_string()),
@@ -351,6 +402,14 @@ impl Scan<'_> {
         let span = Span::new(start, self.pos);
         str_of(span.of(self.line)).parse::<f64>().ok()?;
         Some(span)
+    }
+
+    /// The inside of the next string of an array.
+    fn element(&mut self) -> Option<Span> {
+        while matches!(self.peek(), Some(b' ' | b',')) {
+            self.pos += 1;
+        }
+        (self.next()? == b'"').then(|| self.string()).flatten().map(|(span, _)| span)
     }
 
     fn literal(&mut self, word: &[u8]) -> Option<()> {

@@ -107,19 +107,30 @@ impl Format {
     pub fn may_begin(self, line: &[u8]) -> bool {
         let Some(&first) = line.first() else { return false };
         match self {
-            Format::Json => first == b'{',
+            Format::Json => matches!(first, b'{' | b' ' | b'\t'),
             Format::Access => !first.is_ascii_whitespace(),
             Format::ErrorLog => first.is_ascii_digit() || first == b'[',
             Format::Syslog5424 => first == b'<',
-            Format::Syslog3164 => first == b'<' || first.is_ascii_uppercase(),
-            Format::Klog => matches!(first, b'I' | b'W' | b'E' | b'F'),
+            Format::Syslog3164 => first == b'<' || first.is_ascii_uppercase() || first.is_ascii_digit(),
+            Format::Klog => matches!(first, b'I' | b'W' | b'E' | b'F' | b'D' | b'T'),
             Format::Python => first.is_ascii_uppercase(),
-            Format::App => {
-                first.is_ascii_digit() || matches!(first, b'[' | b'T' | b'D' | b'I' | b'W' | b'E' | b'F')
-            }
+            Format::App => first.is_ascii_digit() || first == b'[' || first.is_ascii_uppercase(),
             Format::GoLog => first.is_ascii_digit(),
-            Format::Logfmt => first.is_ascii_alphabetic() || first == b'_' || first == b'@',
+            Format::Logfmt => first > b' ',
             Format::Plain => !first.is_ascii_whitespace(),
+        }
+    }
+
+    /// Which lines belong to one record, in a sentence.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Format::Plain => {
+                "each line is a record; indented lines and stack traces of Java, .NET, Python, Go and Node belong to the line before"
+            }
+            format if format.one_line() => {
+                "each line is a record; stack traces that follow one belong to it, other lines that do not match are kept as plain text"
+            }
+            _ => "a record begins at each line that matches; the others belong to the record before",
         }
     }
 

@@ -2,7 +2,6 @@
 //! files under `/var/log` have it. RFC 3164's time has neither year nor zone; newer daemons write RFC 3339 in its place.
 
 use super::fields::set_time;
-use super::json::unescape;
 use crate::attr;
 use crate::context;
 use crate::parsed::{Parsed, Span, Text, Value};
@@ -99,7 +98,7 @@ fn element(cursor: &mut Cursor<'_>, out: &mut Parsed) -> Option<()> {
         if !taken {
             let text = if escaped {
                 let from = out.scratch.len();
-                unescape(value.of(line), &mut out.scratch);
+                unescape(crate::scan::str_of(value.of(line)), &mut out.scratch);
                 Text::Scratch(Span::new(from, out.scratch.len()))
             } else {
                 Text::Line(value)
@@ -107,6 +106,23 @@ fn element(cursor: &mut Cursor<'_>, out: &mut Parsed) -> Option<()> {
             out.push(Text::Line(name), Value::Str(text));
         }
     }
+}
+
+/// Only a quote, a backslash and a bracket are escaped; a backslash before anything else is itself (RFC 5424, section 6.3.3).
+fn unescape(value: &str, out: &mut String) {
+    let mut rest = value;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        match rest.as_bytes().first() {
+            Some(b'"' | b'\\' | b']') => {
+                out.push_str(&rest[..1]);
+                rest = &rest[1..];
+            }
+            _ => out.push('\\'),
+        }
+    }
+    out.push_str(rest);
 }
 
 pub(super) fn parse_3164(line: &[u8], out: &mut Parsed) -> Option<()> {
@@ -138,9 +154,19 @@ pub(super) fn parse_3164(line: &[u8], out: &mut Parsed) -> Option<()> {
         Some(()) => Some(cursor.until(b']')?),
         None => None,
     };
-    cursor.eat(b':')?;
-    cursor.spaces();
     out.push_str(attr::HOST, host);
+    if cursor.eat(b':').is_none() {
+        // rsyslog leaves the colon out where a message came as RFC 5424; without a process id it might be a part of the message.
+        match (pid, cursor.peek()) {
+            (Some(_), Some(b' ')) => {}
+            (None, Some(b' ')) => {
+                out.body = Text::Line(Span::new(start, line.len()));
+                return Some(());
+            }
+            _ => return None,
+        }
+    }
+    cursor.spaces();
     out.push_str(attr::PROCESS, tag);
     if let Some(pid) = pid {
         match crate::scan::str_of(pid.of(line)).parse() {

@@ -35,9 +35,14 @@ fn several_lines(text: &str, parsed: &mut Parsed) {
         Span::new(start, start + inner.len())
     };
     let mut end = text.trim_end().len();
-    // In a record that its own first line explains, only what follows can be a trace.
-    let whole = matches!(parsed.body, Text::Line(span) if span.start == 0);
-    let from = if whole { 0 } else { text.find('\n').unwrap_or(0) };
+    let newline = text.find('\n').unwrap_or(0);
+    let from = match parsed.body {
+        Text::Line(span) if span.start == 0 => 0,
+        // Go's net/http names the panic in the line above the stack.
+        Text::Line(span) if text[newline..].starts_with("\ngoroutine ") => span.start as usize,
+        // In a record that its own first line explains, only what follows can be a trace.
+        _ => newline,
+    };
     if let Some(found) = trace::exception(&text[from..]) {
         for (key, part) in [
             (attr::EXCEPTION_TYPE, found.kind),
@@ -46,11 +51,11 @@ fn several_lines(text: &str, parsed: &mut Parsed) {
         ] {
             // The trace is a part of the body already, unless a message stands for the record.
             if !part.is_empty() && (parsed.structured || key != attr::EXCEPTION_STACK) {
-                parsed.push(Text::Static(key), Value::Str(Text::Line(span_of(part))));
+                parsed.set(key, Value::Str(Text::Line(span_of(part))));
             }
         }
         if parsed.severity == Severity::UNSET {
-            let fatal = matches!(found.kind, "panic" | "fatal error");
+            let fatal = ["panic: ", "fatal error: "].iter().any(|head| found.stack.starts_with(head));
             parsed.severity = if fatal { Severity::FATAL } else { Severity::ERROR };
         }
         let before = text[..span_of(found.stack).start as usize].trim_end().len();

@@ -2,7 +2,7 @@
 //!
 //! Each lane puts its own lines together; records leave in the order of their starts. Docker's fragments don't say that they are
 //! some: an entry without a line end is joined with the next of its lane if that has the same time or doesn't begin a record, and
-//! otherwise stands alone, flagged truncated.
+//! otherwise stands alone, flagged truncated. CRI cuts between any two bytes, so fragments are joined before they count as text.
 
 use super::{Event, Held, RECORD_LINES, Stream};
 use crate::parsed::{Issues, Parsed, Text};
@@ -32,7 +32,7 @@ pub(super) struct Lanes {
 #[derive(Debug, Default)]
 struct Part {
     active: bool,
-    text: String,
+    text: Vec<u8>,
     start: u64,
     end: u64,
     time: Option<u64>,
@@ -43,7 +43,7 @@ struct Part {
 /// A whole line without its wrapper.
 struct Whole<'a> {
     lane: u8,
-    text: &'a str,
+    text: &'a [u8],
     start: u64,
     end: u64,
     time: Option<u64>,
@@ -69,21 +69,21 @@ impl Stream {
     pub(super) fn wrapped(
         &mut self,
         wrapper: Wrapper,
-        line: &str,
+        line: &[u8],
         start: u64,
         end: u64,
         mut issues: Issues,
         emit: &mut impl FnMut(Event<'_>),
     ) {
         let mut scratch = std::mem::take(&mut self.lanes.scratch);
-        let entry = wrapper.unwrap(line.as_bytes(), &mut scratch).unwrap_or_else(|| {
+        let entry = wrapper.unwrap(line, &mut scratch).unwrap_or_else(|| {
             issues.add(Issues::UNPARSED);
             Entry { content: Text::Line(crate::parsed::Span::new(0, line.len())), ..Entry::default() }
         });
         let text = match entry.content {
-            Text::Line(span) => line.get(span.start as usize..span.end as usize).unwrap_or(""),
-            Text::Scratch(span) => scratch.get(span.start as usize..span.end as usize).unwrap_or(""),
-            Text::Static(text) => text,
+            Text::Line(span) => span.of(line),
+            Text::Scratch(span) => span.of(scratch.as_bytes()),
+            Text::Static(text) => text.as_bytes(),
         };
         let lane = entry.lane as usize & 1;
         if self.lanes.parts[lane].active && !self.joins(wrapper, lane, &entry, text) {
@@ -103,17 +103,17 @@ impl Stream {
         self.drain(emit);
     }
 
-    fn joins(&mut self, wrapper: Wrapper, lane: usize, entry: &Entry, text: &str) -> bool {
+    fn joins(&mut self, wrapper: Wrapper, lane: usize, entry: &Entry, text: &[u8]) -> bool {
         if wrapper == Wrapper::Cri || self.lanes.parts[lane].time == entry.time {
             return true;
         }
         let mut probe = std::mem::take(&mut self.lanes.probe);
-        let begins = self.matcher.parse(text, &mut probe);
+        let begins = self.matcher.parse(&String::from_utf8_lossy(text), &mut probe);
         self.lanes.probe = probe;
         !begins
     }
 
-    fn join(&mut self, lane: usize, entry: &Entry, text: &str, start: u64, end: u64, issues: Issues) {
+    fn join(&mut self, lane: usize, entry: &Entry, text: &[u8], start: u64, end: u64, issues: Issues) {
         let part = &mut self.lanes.parts[lane];
         if !part.active {
             part.active = true;
@@ -127,8 +127,8 @@ impl Stream {
         part.lines += 1;
         part.issues.add(issues);
         let room = limits::BODY_BYTES.saturating_sub(part.text.len());
-        let taken = super::floor_char(text.as_bytes(), room.min(text.len()));
-        part.text.push_str(&text[..taken]);
+        let taken = super::floor_char(text, room);
+        part.text.extend_from_slice(&text[..taken]);
         if taken < text.len() {
             part.issues.add(Issues::TRUNCATED);
             self.counts.dropped_bytes += (text.len() - taken) as u64;
@@ -152,11 +152,19 @@ impl Stream {
         self.lanes.parts[lane].text = text;
     }
 
-    fn whole(&mut self, line: Whole<'_>, emit: &mut impl FnMut(Event<'_>)) {
+    fn whole(&mut self, mut line: Whole<'_>, emit: &mut impl FnMut(Event<'_>)) {
+        let replaced;
+        let text = match simdutf8::basic::from_utf8(line.text) {
+            Ok(text) => text,
+            Err(_) => {
+                replaced = self.replaced(line.text, &mut line.issues);
+                &replaced
+            }
+        };
         let lane = line.lane as usize;
         let open = self.lanes.open[lane].map(|n| (n - self.lanes.front) as usize);
         let mut tracer = open.map(|at| self.lanes.queue[at].tracer);
-        let Some(matched) = self.begins(line.text, tracer.as_mut()) else {
+        let Some(matched) = self.begins(text, tracer.as_mut()) else {
             let at = open.expect("only an open record is continued");
             let held = &mut self.lanes.queue[at];
             held.tracer = tracer.unwrap_or_default();
@@ -164,12 +172,12 @@ impl Stream {
             held.lines += line.lines;
             held.goes_on = true;
             held.parsed.issues.add(line.issues);
-            if held.lines > RECORD_LINES || held.text.len() + line.text.len() + 1 > limits::BODY_BYTES {
+            if held.lines > RECORD_LINES || held.text.len() + text.len() + 1 > limits::BODY_BYTES {
                 held.parsed.issues.add(Issues::TRUNCATED);
-                self.counts.dropped_bytes += line.text.len() as u64 + 1;
+                self.counts.dropped_bytes += text.len() as u64 + 1;
             } else {
                 held.text.push('\n');
-                held.text.push_str(line.text);
+                held.text.push_str(text);
             }
             return;
         };
@@ -177,7 +185,7 @@ impl Stream {
             self.lanes.queue[at].closed = true;
             self.lanes.open[lane] = None;
         }
-        if line.text.is_empty() {
+        if text.is_empty() {
             self.counts.blank += 1;
             return;
         }
@@ -186,11 +194,11 @@ impl Stream {
         std::mem::swap(&mut held.parsed, &mut self.next);
         held.parsed.issues.add(line.issues);
         held.text.clear();
-        held.text.push_str(line.text);
+        held.text.push_str(text);
         held.start = line.start;
         held.end = line.end;
         held.settled = Some(settled);
-        held.tracer = if matched { Tracer::default() } else { Tracer::begin(line.text.as_bytes()) };
+        held.tracer = if matched { Tracer::default() } else { Tracer::begin(text.as_bytes()) };
         held.lines = line.lines;
         held.goes_on = false;
         held.lane = Some(line.lane);

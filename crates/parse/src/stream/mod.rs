@@ -17,7 +17,7 @@ use crate::format::{self, Format};
 use crate::parsed::{Issues, Parsed};
 use crate::pattern::Pattern;
 use crate::settle::{self, Evidence, Settled, Settler, Source};
-use crate::trace::Tracer;
+use crate::trace::{self, Tracer};
 use crate::wrapper::Wrapper;
 use chunk::Chunk;
 use memchr::memchr_iter;
@@ -120,6 +120,8 @@ pub struct Stream {
     next: Box<Parsed>,
     lanes: lanes::Lanes,
     failed: u32,
+    /// Lines that matched since the lock.
+    agreed: u32,
     chunks: u32,
     counts: Counts,
 }
@@ -201,6 +203,7 @@ impl Stream {
             next: Box::default(),
             lanes: lanes::Lanes::default(),
             failed: 0,
+            agreed: 0,
             chunks: 0,
             counts: Counts::default(),
         };
@@ -314,22 +317,23 @@ impl Stream {
             self.counts.dropped_bytes += (at.len() - kept) as u64;
             at.end = at.start + kept;
         }
-        let wrapper = self.locked.as_ref().map_or(Wrapper::None, |l| l.wrapper);
-        match chunk.text(at.clone()) {
-            Ok(text) if wrapper == Wrapper::None => {
-                self.bare(chunk, Some(at), text, start, end, issues, emit);
-            }
-            Ok(text) => self.wrapped(wrapper, text, start, end, issues, emit),
-            Err(_) => {
-                self.counts.invalid_utf8 += 1;
-                let text = String::from_utf8_lossy(&chunk.bytes()[at]).into_owned();
-                let issues = issues | Issues::INVALID_UTF8;
-                match wrapper {
-                    Wrapper::None => self.bare(chunk, None, &text, start, end, issues, emit),
-                    _ => self.wrapped(wrapper, &text, start, end, issues, emit),
+        match self.locked.as_ref().map_or(Wrapper::None, |l| l.wrapper) {
+            Wrapper::None => match chunk.text(at.clone()) {
+                Ok(text) => self.bare(chunk, Some(at), text, start, end, issues, emit),
+                Err(_) => {
+                    let text = self.replaced(&chunk.bytes()[at], &mut issues);
+                    self.bare(chunk, None, &text, start, end, issues, emit);
                 }
-            }
+            },
+            wrapper => self.wrapped(wrapper, &chunk.bytes()[at], start, end, issues, emit),
         }
+    }
+
+    /// The text of bytes that are no UTF-8, which is counted.
+    fn replaced(&mut self, line: &[u8], issues: &mut Issues) -> String {
+        self.counts.invalid_utf8 += 1;
+        issues.add(Issues::INVALID_UTF8);
+        String::from_utf8_lossy(line).into_owned()
     }
 
     /// Decides on the format where it has not been or seems wrong. Chunks are not a function of the source's
@@ -345,7 +349,7 @@ impl Stream {
             Some(lock) if lock.format == Format::Plain.name() => {
                 self.chunks < PLAIN_LOOK || self.chunks.is_multiple_of(PLAIN_LOOK)
             }
-            Some(lock) => self.failed >= if lock.lines < AGREE_LINES { 1 } else { FAILED_LINES },
+            Some(lock) => self.failed >= if self.agreeing(lock) < AGREE_LINES { 1 } else { FAILED_LINES },
         };
         if !doubt {
             return;
@@ -355,10 +359,10 @@ impl Stream {
             return;
         }
         self.failed = 0;
-        if self.locked.as_ref().is_some_and(|lock| !better(&found, lock)) {
+        if self.locked.as_ref().is_some_and(|lock| !better(&found, lock, self.agreeing(lock))) {
             return;
         }
-        let zone = settle::zone(&self.options.evidence, found.last_time);
+        let (zone, _) = settle::zone(&self.options.evidence, found.last_time);
         let format = if self.options.pattern.is_some() { PATTERN } else { found.format.name() };
         let locked = Locked { wrapper: found.wrapper, format, lines: found.lines, zone };
         let decision = Decision::Lock { from: self.position, locked };
@@ -370,6 +374,11 @@ impl Stream {
         self.adopt(decision);
     }
 
+    /// Lines that spoke for a lock so far.
+    fn agreeing(&self, lock: &Locked) -> u32 {
+        lock.lines.saturating_add(self.agreed)
+    }
+
     fn adopt(&mut self, decision: Decision) {
         use settle::Turn;
         match decision {
@@ -379,6 +388,7 @@ impl Stream {
                     (_, format) => Matcher::Known(format.unwrap_or_default()),
                 };
                 self.settler.zone = locked.zone;
+                self.agreed = 0;
                 self.locked = Some(locked);
             }
             Decision::Day { day, quarter, .. } => self.settler.day = Some(Turn { count: day, quarter }),
@@ -440,22 +450,26 @@ impl Stream {
         }
         if self.matcher.parse(line, &mut self.next) {
             self.failed = 0;
+            self.agreed = self.agreed.saturating_add(1);
             return Some(true);
         }
         let one_line = self.matcher.one_line();
+        let crash = trace::is_crash(line.as_bytes());
         if let Some(tracer) = held {
             if tracer.continues(line.as_bytes(), true) {
                 return None;
             }
-            if !one_line {
+            if !one_line && !crash {
                 self.failed += 1;
                 return None;
             }
         }
-        self.failed += 1;
         self.next.clear();
         format::plain(line.as_bytes(), &mut self.next);
-        self.next.issues.add(Issues::UNPARSED);
+        if !crash {
+            self.failed += 1;
+            self.next.issues.add(Issues::UNPARSED);
+        }
         Some(false)
     }
 
@@ -465,13 +479,14 @@ impl Stream {
     }
 }
 
-/// Whether what was found is worth giving up a lock for.
-fn better(found: &Detected, lock: &Locked) -> bool {
-    if found.format == Format::Plain && found.wrapper == Wrapper::None {
+/// Whether what was found is worth giving up a lock for which `agreeing` lines spoke.
+fn better(found: &Detected, lock: &Locked, agreeing: u32) -> bool {
+    // Text that no format matches says nothing against one that matched before.
+    if found.format == Format::Plain && (found.wrapper == Wrapper::None || found.wrapper == lock.wrapper) {
         return false;
     }
     (found.format.name() != lock.format || found.wrapper != lock.wrapper)
-        && (found.lines >= AGREE_LINES.min(lock.lines) || found.lines >= lock.lines)
+        && (found.lines >= AGREE_LINES.min(agreeing) || found.lines >= agreeing)
 }
 
 /// The formats that a [`Locked`] may name.
