@@ -46,7 +46,9 @@ pub(crate) async fn run(name: &str, settings: &Settings, shutdown: CancellationT
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let (tracer, queue) = Tracer::new();
     let (dir, limit) = (&settings.log_dir, settings.rotate_bytes);
-    let access = (name == "storefront").then(|| LogFile::open(dir.join("access.log"), limit)).transpose()?;
+    let access = (name == "storefront")
+        .then(|| LogFile::open(dir.join("storefront.access.log"), limit))
+        .transpose()?;
     let service = Arc::new(Service {
         name,
         run_dir: settings.run_dir.clone(),
@@ -99,8 +101,8 @@ async fn handle(State(service): State<Arc<Service>>, request: Request) -> Status
     span.text("url.path", &*path);
     span.text("http.route", format!("/{route}"));
     let argument = path.rsplit('/').next().and_then(|text| text.parse().ok()).unwrap_or(0_usize);
-    let status = match service.faulty(&mut span).await {
-        Some(status) => status,
+    let Answer { status, upstream } = match service.faulty(&mut span).await {
+        Some(status) => status.into(),
         None => service.work(&mut span, &route, argument).await,
     };
     span.int("http.response.status_code", i64::from(status));
@@ -115,9 +117,22 @@ async fn handle(State(service): State<Arc<Service>>, request: Request) -> Status
         Level::Info
     };
     service.log.line(level, &span.trace(), &span.id(), &format!("{method} {path} answered {status}"));
-    service.access_line(&span, &format!("{method} {path} HTTP/1.1"), status, began);
+    service.access_line(&span, &format!("{method} {path} HTTP/1.1"), status, began, upstream);
     span.end();
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// How a request was answered.
+struct Answer {
+    status: u16,
+    /// The service that the answer waited for last, and for how long.
+    upstream: Option<(&'static str, Duration)>,
+}
+
+impl From<u16> for Answer {
+    fn from(status: u16) -> Self {
+        Self { status, upstream: None }
+    }
 }
 
 impl Service {
@@ -147,24 +162,28 @@ impl Service {
         Some(500)
     }
 
-    async fn work(&self, span: &mut Span, route: &str, argument: usize) -> u16 {
-        match (self.name, route) {
+    async fn work(&self, span: &mut Span, route: &str, argument: usize) -> Answer {
+        let called = Instant::now();
+        let status = match (self.name, route) {
             ("storefront", "checkout") => {
                 let (a, b) = tokio::join!(
                     self.call(span, "product", Method::GET, "/products/1".into()),
                     self.call(span, "product", Method::GET, "/products/2".into())
                 );
                 if a.max(b) >= 400 {
-                    return a.max(b);
+                    return Answer { status: a.max(b), upstream: Some(("product", called.elapsed())) };
                 }
-                self.call(span, "order", Method::POST, format!("/orders/{argument}")).await
+                let called = Instant::now();
+                let status = self.call(span, "order", Method::POST, format!("/orders/{argument}")).await;
+                return Answer { status, upstream: Some(("order", called.elapsed())) };
             }
             ("storefront", _) => {
                 let calls = [1, 2, 3, 4, 5]
                     .map(|n| self.call(span, "product", Method::GET, format!("/products/{n}")));
                 let [a, b, c, d, e] = calls;
                 let (a, b, c, d, e) = tokio::join!(a, b, c, d, e);
-                [a, b, c, d, e].into_iter().max().unwrap_or(200)
+                let status = [a, b, c, d, e].into_iter().max().unwrap_or(200);
+                return Answer { status, upstream: Some(("product", called.elapsed())) };
             }
             ("order", _) => self.order(span, argument).await,
             ("inventory", _) => {
@@ -182,7 +201,8 @@ impl Service {
                 self.store(span, "SELECT", "SELECT name, price FROM products WHERE id = ?").await;
                 200
             }
-        }
+        };
+        status.into()
     }
 
     async fn order(&self, span: &Span, items: usize) -> u16 {
@@ -229,13 +249,24 @@ impl Service {
         Duration::from_micros(lock(&self.random).random_range(800..6_000))
     }
 
-    fn access_line(&self, span: &Span, request: &str, status: u16, began: Instant) {
+    fn access_line(
+        &self,
+        span: &Span,
+        request: &str,
+        status: u16,
+        began: Instant,
+        upstream: Option<(&str, Duration)>,
+    ) {
         let Some(access) = &self.access else { return };
         let took = began.elapsed().as_secs_f64();
-        let upstream = call::address(&self.run_dir, "order").unwrap_or_else(|_| "-".into());
+        let upstream = upstream.and_then(|(service, waited)| {
+            let address = call::address(&self.run_dir, service).ok()?;
+            Some(format!("{address} {:.3}", waited.as_secs_f64()))
+        });
+        let upstream = upstream.as_deref().unwrap_or("- -");
         let time = now().strftime("%d/%b/%Y:%H:%M:%S +0000").to_string();
         let line = format!(
-            "127.0.0.1 - - [{time}] \"{request}\" {status} 0 \"-\" \"shop/1.0\" {took:.3} {upstream} {took:.3} {} {}",
+            "127.0.0.1 - - [{time}] \"{request}\" {status} 0 \"-\" \"shop/1.0\" {took:.3} {upstream} {} {}",
             span.trace(),
             span.traceparent()
         );

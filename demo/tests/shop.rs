@@ -12,7 +12,7 @@ use weir_demo::{Settings, Shop, ShopConfig};
 
 const BOUND: Duration = Duration::from_secs(20);
 const LOGS: [&str; 6] =
-    ["access.log", "storefront.log", "order.log", "product.log", "inventory.log", "payment.log"];
+    ["storefront.access.log", "storefront.log", "order.log", "product.log", "inventory.log", "payment.log"];
 
 /// Span id (hex) to its service, trace id and parent id.
 type Spans = Arc<Mutex<HashMap<String, (String, String, String)>>>;
