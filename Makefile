@@ -39,7 +39,9 @@ test-e2e: web ## Drive the sample shop's pages in Chromium
 
 bench: web ## Measure beside named peers; fails where a floor is missed; figures stand in docs/benchmarks.md
 	cargo build --release -p weir -p weir-bench
-	@failed=0; for part in tail agent ingest; do target/release/$$part || failed=1; done; exit $$failed
+	@failed=0; for part in tail agent ingest; do target/release/$$part || failed=1; done; \
+	  chromium=$$(scripts/browser.sh) && cd $(WEB) && CHROMIUM=$$chromium \
+	  WEIR_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/release/weir $$(../../scripts/npm.sh) run bench:trace || failed=1; exit $$failed
 
 bench-full: web ## Measure the store with ten million spans; takes longer
 	cargo build --release -p weir -p weir-bench

@@ -14,6 +14,8 @@ const START_MS = 60_000,
 export interface Weir {
   ui: string;
   otlp: string;
+  /** Folder of the shop, by which its faults are switched. */
+  shop: string;
 }
 
 /** Every address that the configuration would listen on, by its environment variable, moved to a free port. */
@@ -47,7 +49,12 @@ async function start(dir: string): Promise<{ child: ChildProcess; weir: Weir }> 
     setTimeout(() => reject(new Error('weir did not become ready')), START_MS).unref();
   });
   await ready;
-  return { child, weir: { ui: urls.ui, otlp: urls.otlp } };
+  return { child, weir: { ui: urls.ui, otlp: urls.otlp, shop: join(dir, 'data', 'demo') } };
+}
+
+/** Switches a fault of the shop on, or all off. */
+export function fault(weir: Weir, ...args: string[]): void {
+  execFileSync(BINARY, ['demo', '--run-dir', weir.shop, 'fault', ...args]);
 }
 
 async function stop(child: ChildProcess): Promise<void> {

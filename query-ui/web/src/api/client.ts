@@ -31,14 +31,24 @@ export function address(path: string, params: Params = {}): string {
   return BASE + path + (text ? `?${text}` : '');
 }
 
+/** Since when and how often in a row the server has not answered. */
+let outage: { since: number; tries: number } | null = null;
+export const currentOutage = () => outage;
+const failed = () => {
+  outage = { since: outage?.since ?? Date.now(), tries: (outage?.tries ?? 0) + 1 };
+};
+
 async function get<R>(path: string, params: Params, signal?: AbortSignal): Promise<R> {
   let res: Response;
   try {
     res = await fetch(address(path, params), { signal: signal ?? null });
   } catch (cause) {
     if (signal?.aborted) throw cause;
+    failed();
     throw new ApiError('connection refused or lost', 0, 'unreachable');
   }
+  if (res.ok || res.status < 500) outage = null;
+  else failed();
   if (!res.ok) {
     const e = (await res.json().catch(() => null)) as {
       error?: { code: string; message: string; start?: number; end?: number; suggestion?: string };
@@ -61,13 +71,15 @@ type S = AbortSignal;
 
 export const api = {
   status: (s?: S) => get<T.Status>('/status', {}, s),
-  services: (s?: S) => get<{ services: T.Service[] }>('/services', {}, s),
+  services: (p: Params, s?: S) => get<{ services: T.Service[] }>('/services', p, s),
   operations: (service: string, s?: S) =>
     get<{ operations: T.Operation[] }>(`/services/${id(service)}/operations`, {}, s),
   traces: (p: Params, s?: S) => get<T.SummaryPage>('/traces', p, s),
   scatter: (p: Params, s?: S) => get<T.Scatter>('/traces/scatter', p, s),
   trace: (trace: string, s?: S) => get<T.TraceColumns>(`/traces/${id(trace)}`, {}, s),
   span: (trace: string, row: number, s?: S) => get<T.SpanDetail>(`/traces/${id(trace)}/spans/${row}`, {}, s),
+  spanLogs: (trace: string, row: number, s?: S) =>
+    get<T.TraceLogs>(`/traces/${id(trace)}/spans/${row}/logs`, { limit: 1000 }, s),
   traceLogs: (trace: string, s?: S) => get<T.TraceLogs>(`/traces/${id(trace)}/logs`, { limit: 1000 }, s),
   logs: (p: Params, s?: S) => get<T.LogPage>('/logs', p, s),
   log: (log: string, s?: S) => get<T.Log>(`/logs/${id(log)}`, {}, s),

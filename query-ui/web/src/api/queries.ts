@@ -10,6 +10,7 @@ const STATUS_MS = 2000,
   HOST_MS = 10000,
   PAGE = 64,
   LOG_PAGE = 200;
+export const RATE_MS = 30 * 60e3;
 /** Spans and lines of an open trace may still arrive in its first minutes. */
 const TRACE_LATE_MS = 5000;
 
@@ -26,6 +27,15 @@ export const useStatus = () =>
     staleTime: 0,
   });
 
+/** Spans of each service in the last [`RATE_MS`]. */
+export const useServiceRates = () =>
+  useQuery({
+    queryKey: ['services', 'rates'],
+    queryFn: async c =>
+      new Map(
+        (await api.services({ from: `-${RATE_MS / 60e3}m` }, c.signal)).services.map(s => [s.name, s.spans]),
+      ),
+  });
 export interface ServiceBook {
   names: string[];
   color: (name: string) => number;
@@ -34,7 +44,7 @@ export interface ServiceBook {
 export function useServices(): ServiceBook {
   const { data } = useQuery({
     queryKey: ['services'],
-    queryFn: c => api.services(c.signal),
+    queryFn: c => api.services({}, c.signal),
     refetchInterval: 15000,
   });
   return useMemo(() => {
@@ -78,6 +88,9 @@ export const useTrace = (id: string) =>
   });
 export const useTraceLogs = (id: string, enabled: boolean) =>
   useQuery({ queryKey: ['trace-logs', id], queryFn: c => api.traceLogs(id, c.signal), enabled });
+/** The lines of one span, where those of its trace were too many to be loaded at once. */
+export const useSpanLogs = (id: string, row: number, enabled: boolean) =>
+  useQuery({ queryKey: ['span-logs', id, row], queryFn: c => api.spanLogs(id, row, c.signal), enabled });
 export const useSpan = (id: string, row: number) =>
   useQuery({
     queryKey: ['span', id, row],

@@ -24,6 +24,8 @@ export interface Status {
   newestNs: string | null;
   behindMs: number | null;
   stages: Stage[];
+  /** Where this server takes telemetry. */
+  receivers: { protocol: string; url: string }[];
   services: number;
   hosts: number;
 }
@@ -170,7 +172,8 @@ export interface SpanDetail {
   events: SpanEvent[];
   links: SpanLink[];
   origin: string;
-  source: unknown;
+  /** The line that it was derived from. */
+  source: { name: string; offset: number | null; log: string | null } | null;
 }
 
 export interface Log {

@@ -88,21 +88,22 @@ export function place(text: string, at: number): Place {
 export interface Field {
   key: string;
   ops: string[];
-  hint: 'duration' | 'status' | 'severity' | 'text' | 'number' | '';
+  hint: 'duration' | 'status' | 'severity' | 'trace' | 'entry' | 'services' | '';
 }
 const TEXT = ['=', '!=', '~'],
   NUMBER = ['=', '!=', '<', '>', '<=', '>='];
 const SPAN_FIELDS: Field[] = [
-  { key: 'service', ops: TEXT, hint: '' },
+  { key: 'service', ops: TEXT, hint: 'services' },
   { key: 'operation', ops: TEXT, hint: '' },
   { key: 'duration', ops: NUMBER, hint: 'duration' },
   { key: 'status', ops: ['=', '!='], hint: 'status' },
-  { key: 'trace.duration', ops: NUMBER, hint: '' },
-  { key: 'trace.spans', ops: NUMBER, hint: '' },
-  { key: 'trace.errors', ops: NUMBER, hint: '' },
+  { key: 'entry', ops: TEXT, hint: 'entry' },
+  { key: 'trace.duration', ops: NUMBER, hint: 'trace' },
+  { key: 'trace.spans', ops: NUMBER, hint: 'trace' },
+  { key: 'trace.errors', ops: NUMBER, hint: 'trace' },
 ];
 const LOG_FIELDS: Field[] = [
-  { key: 'service', ops: TEXT, hint: '' },
+  { key: 'service', ops: TEXT, hint: 'services' },
   { key: 'severity', ops: NUMBER, hint: 'severity' },
   { key: 'trace.id', ops: ['='], hint: '' },
   { key: 'span.id', ops: ['='], hint: '' },

@@ -7,7 +7,8 @@ export function duration(ns: number): string {
   const us = ns / 1e3;
   if (ns < 0) return `−${duration(-ns)}`;
   if (ns < 1e3) return `${Math.round(ns)} ns`;
-  if (us < 999.5) return us < 9.995 && us % 1 > 0.005 ? `${us.toFixed(2)} µs` : `${Math.round(us)} µs`;
+  // Clocks of microseconds have no digits below one.
+  if (us < 999.5) return `${us % 1 > 0.005 ? sig(us) : Math.round(us)} µs`;
   if (us < 999.5e3) return `${sig(us / 1e3)} ms`;
   if (us < 59.95e6) return `${sig(us / 1e6)} s`;
   const s = Math.round(us / 1e6);
@@ -48,3 +49,8 @@ export const offset = (ns: number): string => (ns < 0 ? `−${duration(-ns)}` : 
 export const shortId = (id: string): string => (id.length > 10 ? `${id.slice(0, 4)}…${id.slice(-4)}` : id);
 export const decimal = (v: number): string =>
   Math.abs(v) >= 100 ? Math.round(v).toString() : v.toFixed(Math.abs(v) < 10 ? 2 : 1);
+/** Events in a time of so many milliseconds, as a rate: `42.0/min`. */
+export const perMinute = (n: number, millis: number): string => `${sig((n * 60e3) / millis)}/min`;
+/** A time that is counted in whole seconds: `21 s`, `1 min 12 s`. */
+export const seconds = (millis: number): string =>
+  millis < 59_500 ? `${Math.max(0, Math.round(millis / 1e3))} s` : duration(Math.round(millis / 1e3) * 1e9);

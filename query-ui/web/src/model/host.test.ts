@@ -75,6 +75,7 @@ test('a host that measures nothing has nothing to show', () => {
     disks: [],
     cores: null,
     limit: null,
+    uptime: null,
   });
   expect(last([1, null])).toBe(1);
 });

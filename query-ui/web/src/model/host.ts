@@ -27,6 +27,8 @@ export interface HostView {
   cores: number | null;
   /** Bytes of memory. */
   limit: number | null;
+  /** Seconds since it was started. */
+  uptime: number | null;
 }
 
 const CPU_MODES = ['user', 'system', 'iowait'],
@@ -48,6 +50,7 @@ export function hostView(m: HostMetrics): HostView {
     disks: disks(named('system.filesystem.utilization'), named('system.filesystem.usage')),
     cores,
     limit: last(named('system.memory.limit')[0]?.values) ?? null,
+    uptime: last(named('system.uptime')[0]?.values) ?? null,
   };
 }
 

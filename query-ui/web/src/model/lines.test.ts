@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Log } from '../api/types';
-import { firstLine, merge } from './lines';
+import { firstLine, merge, message } from './lines';
 
 const line = (id: string, time: string): Log => ({
   id,
@@ -39,3 +39,36 @@ test.each([
   ['one', 'one'],
   ['one\ntwo', 'one ⏎'],
 ])('%j shows %j', (body, expected) => expect(firstLine(body)).toBe(expected));
+
+const HEX32 = '075efa0c46ea657b62e1a3d167640c66',
+  HEX16 = '8226618ae1066c22';
+const attribute = (key: string, value: string) => ({ key, value, type: 'string' });
+test.each([
+  ['GET / answered 200', 'GET / answered 200'],
+  ['INFO is a level', 'INFO is a level'],
+  [
+    `2026-11-25T18:28:02.880Z DEBUG [order,${HEX32},${HEX16}] 3633 --- [nio-8080-exec-1] c.w.Controller : INSERT INTO orders`,
+    'INSERT INTO orders',
+  ],
+  [
+    `16:42:09.558 INFO  c.w.Controller TraceID: ${HEX32} SpanID: ${HEX16} [getSeat][Get seat]`,
+    '[getSeat][Get seat]',
+  ],
+  ['2026-11-25 18:28:02,880 [nio-8080-exec-1] INFO  c.w.Controller - started\n\tat a.B', 'started ⏎'],
+  ['2026-11-25 18:28:02 unknown words stay', 'unknown words stay'],
+  ['2026-11-25 18:28:02 INFO ', '2026-11-25 18:28:02 INFO '],
+])('%j', (body, expected) => {
+  const of = {
+    ...line('1', T),
+    body,
+    severityText: /DEBUG/.test(body) ? 'DEBUG' : 'INFO',
+    traceId: HEX32,
+    spanId: HEX16,
+    attributes: [
+      attribute('process.pid', '3633'),
+      attribute('thread.name', 'nio-8080-exec-1'),
+      attribute('logger', 'c.w.Controller'),
+    ],
+  };
+  expect(message(of)).toBe(expected);
+});

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { absolute, clock, exact, holes, isRelative, timeTicks, toWindow } from './time';
+import { absolute, clock, clockBeside, exact, holes, isRelative, timeTicks, toWindow } from './time';
 
 const NOW = Date.parse('2026-11-24T12:00:00Z'),
   UTC = { utc: true };
@@ -47,4 +47,9 @@ describe('holes', () => {
     ]));
   it('says nothing about sparse data', () =>
     expect(holes([0, 300, 600, 1000], { from: 0, to: 1000 })).toEqual([]));
+});
+
+it('names the day of an entry that is not of the day in the head', () => {
+  expect(clockBeside(NOW, NOW + 3600e3, UTC)).toBe('12:00:00.000');
+  expect(clockBeside(NOW - 86400e3, NOW, UTC)).toBe('11-23 12:00:00');
 });

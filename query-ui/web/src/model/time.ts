@@ -60,6 +60,13 @@ export function day(at: number, zone: Zone, lang: string): string {
   const p = parts(at, zone);
   return lang === 'zh' ? `${p.y} 年 ${p.mo} 月 ${p.d} 日` : `${p.d} ${MONTHS[p.mo - 1]} ${p.y}`;
 }
+/** The time of an entry in a list whose head names one day: an entry of another day says which. */
+export function clockBeside(at: number, head: number, zone: Zone): string {
+  const p = parts(at, zone),
+    h = parts(head, zone);
+  if (p.y === h.y && p.mo === h.mo && p.d === h.d) return p.time;
+  return `${String(p.mo).padStart(2, '0')}-${String(p.d).padStart(2, '0')} ${p.time.slice(0, 8)}`;
+}
 export function zoneName(zone: Zone, at: number): string {
   const minutes = -new Date(at).getTimezoneOffset();
   if (zone.utc || minutes === 0) return 'UTC';

@@ -4,7 +4,15 @@
  */
 import type { Critical, Log, Note, SpanColumns, TraceColumns } from '../api/types';
 
-export const FLAG = { derived: 1, observed: 2, orphan: 4, async: 8, clock: 16, joined: 32 } as const;
+export const FLAG = {
+  derived: 1,
+  observed: 2,
+  orphan: 4,
+  async: 8,
+  clock: 16,
+  joined: 32,
+  inferred: 64,
+} as const;
 export const ERROR_STATUS = 2;
 /** OpenTelemetry span kinds. */
 export const KIND = ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer'];

@@ -1,5 +1,6 @@
 import type { Attr } from '../api/types';
 import { useT } from '../i18n';
+import { filterable } from './focused';
 import { Icon } from './Icon';
 import { copy } from './toast';
 import './attributes.css';
@@ -27,7 +28,7 @@ export function Attributes({
       {list.map((a, i) => {
         const value = text(a.value);
         return (
-          <div key={`${a.key}${i}`}>
+          <div key={`${a.key}${i}`} {...(filter && filterable(a.key, value))}>
             <dt title={a.key}>{a.key}</dt>
             <dd className="mono">{value}</dd>
             <dd className="act">

@@ -1,11 +1,13 @@
 /** The error state: who failed, how, since when, next try. A wrong filter shows its token; content stays below. */
 import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
-import { ApiError } from '../api/client';
+import { ApiError, currentOutage } from '../api/client';
 import { useT } from '../i18n';
 import { byteToIndex } from '../model/filter';
-import { duration } from '../model/format';
+import { seconds } from '../model/format';
+import { hourMinuteSecond } from '../model/time';
 import { Icon } from './Icon';
+import { useZone } from './url';
 
 const RETRY_MS = 5000;
 
@@ -22,6 +24,7 @@ export function Failure({
 }) {
   const t = useT(),
     client = useQueryClient(),
+    zone = useZone(),
     [now, setNow] = useState(Date.now()),
     [since] = useState(Date.now());
   const e = error instanceof ApiError ? error : null,
@@ -45,7 +48,7 @@ export function Failure({
     const a = byteToIndex(q, e.start),
       b = Math.max(a + 1, byteToIndex(q, e.end ?? e.start + 1));
     return (
-      <div className="ban err" role="alert">
+      <div className="ban err" role="alert" aria-live="polite">
         <Icon name="warn" />
         <span>
           <b>{t.badFilter}:</b> {e.message}
@@ -55,7 +58,7 @@ export function Failure({
             {q.slice(b)}
           </code>
         </span>
-        {e.suggestion && onFix && (
+        {e.suggestion && onFix && (e.end ?? 0) > e.start && (
           <button className="ctl" onClick={() => onFix(q.slice(0, a) + e.suggestion + q.slice(b))}>
             {t.didYouMean(e.suggestion)}
           </button>
@@ -65,22 +68,24 @@ export function Failure({
   }
   if (e?.final)
     return (
-      <div className="ban err" role="alert">
+      <div className="ban err" role="alert" aria-live="polite">
         <Icon name="warn" />
         <span>
           <b>{t.failed}:</b> {e.message}
         </span>
       </div>
     );
+  const outage = currentOutage(),
+    why = (e?.message ?? String(error)) + (outage ? t.tries(outage.tries, seconds(now - outage.since)) : '');
   const left = Math.ceil((RETRY_MS - ((now - since) % RETRY_MS)) / 1000);
   return (
-    <div className="ban err" role="alert">
+    <div className="ban err" role="alert" aria-live="polite">
       <Icon name="warn" />
       <span>
         <b>{t.unreachable(location.host)}</b>{' '}
         {loadedAt > 0
-          ? t.unreachableBody(e?.message ?? String(error), duration(Math.max(0, now - loadedAt) * 1e6))
-          : `(${e?.message ?? String(error)}).`}{' '}
+          ? t.unreachableBody(why, seconds(now - loadedAt), hourMinuteSecond(loadedAt, zone))
+          : `(${why}).`}{' '}
         {t.nextTry(`${left} s`)}
       </span>
       <button className="ctl" onClick={() => void client.refetchQueries()}>

@@ -1,7 +1,9 @@
 import { useT } from '../i18n';
 import { Dialog } from './Dialog';
 import { Kbd } from './Icon';
-import { KEYS } from './keys';
+import { KEYS, PAIRS, shownKey } from './keys';
+
+const second = new Set<string>(PAIRS.map(p => p[1]));
 
 export default function Help({ close }: { close: () => void }) {
   const t = useT(),
@@ -13,13 +15,17 @@ export default function Help({ close }: { close: () => void }) {
         {groups.map(g => (
           <section key={g}>
             <h3 className="h6">{t.group[g]}</h3>
-            {KEYS.filter(k => k.group === g).map(k => (
-              <div key={k.action}>
-                <span>{t.key[k.action]}</span>
-                <span className="grow" />
-                <Kbd keys={k.shown === '1 … 9' ? '1 … 9' : k.shown} />
-              </div>
-            ))}
+            {KEYS.filter(k => k.group === g && !second.has(k.action)).map(k => {
+              const pair = PAIRS.find(p => p[0] === k.action);
+              return (
+                <div key={k.action}>
+                  <span>{pair ? t.pair[pair[0]] : t.key[k.action]}</span>
+                  <span className="grow" />
+                  <Kbd keys={k.shown} />
+                  {pair && <Kbd keys={shownKey(pair[1])} />}
+                </div>
+              );
+            })}
           </section>
         ))}
       </div>

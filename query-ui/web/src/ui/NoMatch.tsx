@@ -1,10 +1,10 @@
 import { useQueries, useQuery } from '@tanstack/react-query';
 import { api } from '../api/client';
-import { ask } from '../api/queries';
+import { ask, useStatus } from '../api/queries';
 import { useT } from '../i18n';
 import { without } from '../model/filter';
 import { count } from '../model/format';
-import { isRelative, type Range } from '../model/time';
+import { DEFAULT_FROM, isRelative, type Range } from '../model/time';
 
 interface Props {
   signal: 'spans' | 'logs';
@@ -20,7 +20,8 @@ const TRIED = 5;
 export default function NoMatch({ signal, q, range, setQ, widen }: Props) {
   const t = useT(),
     parts = without(q).slice(0, TRIED),
-    name = range.from && isRelative(range) && t.range[range.from] ? t.range[range.from] : t.thisRange;
+    name = (isRelative(range) && t.rangeIn[range.from ?? DEFAULT_FROM]) || t.thisRange,
+    status = useStatus().data;
   const total = (rest: string) => ({
     queryKey: ['total', signal, rest, range],
     queryFn: async (c: { signal: AbortSignal }) =>
@@ -32,13 +33,14 @@ export default function NoMatch({ signal, q, range, setQ, widen }: Props) {
   const searched = useQuery({ ...total(''), enabled: q !== '' }).data,
     tried = useQueries({ queries: parts.map(p => total(p.rest)) });
   const best = parts.map((p, i) => ({ ...p, n: tried[i]?.data?.value ?? 0 })).sort((a, b) => b.n - a.n)[0];
+  if (status?.newestNs === null) return <NothingYet receivers={status.receivers} />;
   return (
     <div className="empty">
       <h2>{signal === 'spans' ? t.noTrace(name) : t.noLog(name)}</h2>
       {q && searched && (
         <p>
           {signal === 'spans' ? t.noTraceBody(count(searched.value)) : t.noLogBody(count(searched.value))}{' '}
-          {best && best.n > 0 && t.excludes(best.chip.text, count(best.n))}
+          {best && best.n > 0 && <With text={c => t.excludes(c, count(best.n))} codes={[best.chip.text]} />}
         </p>
       )}
       <p className="btns">
@@ -63,10 +65,45 @@ export default function NoMatch({ signal, q, range, setQ, widen }: Props) {
           </button>
         )}
       </p>
+    </div>
+  );
+}
+
+/** Nothing was ever received: where to send it. */
+function NothingYet({ receivers }: { receivers: { protocol: string; url: string }[] }) {
+  const t = useT();
+  return (
+    <div className="empty">
+      <h2>{t.nothingYet}</h2>
+      {receivers.length > 0 && (
+        <>
+          <p>{t.nothingYetBody}</p>
+          <dl className="addr">
+            {receivers.map(r => (
+              <div key={r.protocol}>
+                <dt>{r.protocol}</dt>
+                <dd>
+                  <code>{r.url}</code>
+                </dd>
+              </div>
+            ))}
+          </dl>
+        </>
+      )}
       <p className="dim">
-        {t.nothingYet} <code>http://127.0.0.1:4318</code> {t.nothingYet2} <code>weir up</code>
-        {t.nothingYet3} <code>/var/log</code>.
+        <With text={t.nothingYetFiles} codes={['weir up', '/var/log']} />
       </p>
     </div>
   );
+}
+
+/** A sentence with parts in code type, wherever the language has them. */
+function With({ text, codes }: { text: (...codes: string[]) => string; codes: string[] }) {
+  // Private-use characters stand for the parts while the sentence is built.
+  const at = codes.map((_, i) => String.fromCharCode(0xe000 + i)),
+    parts = text(...at).split(new RegExp(`(${at.join('|')})`));
+  return parts.map((part, i) => {
+    const code = at.indexOf(part);
+    return code < 0 ? part : <code key={i}>{codes[code]}</code>;
+  });
 }

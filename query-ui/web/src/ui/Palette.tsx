@@ -2,9 +2,10 @@ import { useQueries } from '@tanstack/react-query';
 import { useNavigate, useRouter } from '@tanstack/react-router';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { api } from '../api/client';
-import { useServices } from '../api/queries';
+import { RATE_MS, useServiceRates, useServices } from '../api/queries';
 import { switchLanguage, useLang, useT } from '../i18n';
 import { equals } from '../model/filter';
+import { perMinute } from '../model/format';
 import { Dialog } from './Dialog';
 import { Icon, Kbd, Mark } from './Icon';
 import { pref, setPref, toggleTheme, useTheme } from './prefs';
@@ -14,10 +15,13 @@ interface Item {
   group: string;
   text: string;
   hint?: string;
+  /** What is known of it, at the right. */
+  right?: string;
   color?: number;
   run: () => void;
 }
-const SHOWN = 10;
+const SHOWN = 10,
+  SPAN_ID = /^[0-9a-f]{16}$/;
 /** Operations are asked for only of so many services at once. */
 const OPERATION_SERVICES = 12;
 
@@ -26,6 +30,7 @@ export default function Palette({ close }: { close: () => void }) {
     lang = useLang(),
     theme = useTheme(),
     book = useServices(),
+    rates = useServiceRates().data,
     navigate = useNavigate(),
     router = useRouter(),
     [url, set] = useUrl();
@@ -57,6 +62,7 @@ export default function Palette({ close }: { close: () => void }) {
             group: t.services,
             text: n,
             color: book.color(n),
+            right: rates?.has(n) ? t.spanRate(perMinute(rates.get(n)!, RATE_MS)) : undefined,
             run: () => go('/traces', { q: equals('service', n) }),
           }))
         : []),
@@ -89,6 +95,12 @@ export default function Palette({ close }: { close: () => void }) {
       id = text.trim().toLowerCase();
     if (/^[0-9a-f]{16,32}$/.test(id))
       found.unshift({ group: t.traces, text: `${t.openTraceId} ${id}`, run: () => go(`/traces/${id}`) });
+    if (SPAN_ID.test(id))
+      found.unshift({
+        group: t.traces,
+        text: t.spanWithId(id),
+        run: () => go('/traces', { q: equals('span.id', id), from: '0' }),
+      });
     if (words.length)
       found.push(
         { group: t.search, text: t.tracesWith(text), run: () => go('/traces', { q: text }) },
@@ -96,7 +108,7 @@ export default function Palette({ close }: { close: () => void }) {
       );
     return found;
     // `go` and `set` only read the router when they run.
-  }, [text, book, operations, t, theme, lang, url.tz]);
+  }, [text, book, rates, operations, t, theme, lang, url.tz]);
   useEffect(() => setAt(0), [text]);
   useEffect(() => {
     list.current?.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest' });
@@ -156,6 +168,7 @@ export default function Palette({ close }: { close: () => void }) {
               {item.color !== undefined && <Mark color={item.color} />}
               <span>{item.text}</span>
               <span className="grow" />
+              {item.right && <span className="dim num">{item.right}</span>}
               {item.hint && (
                 <span className="dim">
                   <Kbd keys={item.hint} />

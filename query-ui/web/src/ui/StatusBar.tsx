@@ -1,7 +1,7 @@
 import { useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { useStatus } from '../api/queries';
 import { useT } from '../i18n';
-import { count, duration } from '../model/format';
+import { count, seconds } from '../model/format';
 import { ms as toMs } from '../model/time';
 import { Kbd } from './Icon';
 import { shownKey, type Action } from './keys';
@@ -43,18 +43,12 @@ export function StatusBar({ onHelp }: { onHelp: () => void }) {
     return () => clearInterval(timer);
   }, []);
   const lost = data?.stages.reduce((s, x) => s + x.lost, 0) ?? 0;
-  const secs = (ms: number) =>
-    ms < 86400e3
-      ? duration(Math.max(0, Math.round(ms / 1000)) * 1e9)
-          .replace('0 ns', '0 s')
-          .replace(/\.\d+ s/, ' s')
-      : duration(ms * 1e6);
   return (
     <footer id="status">
       {error ? (
         <span className="fresh err" role="status">
           <i className="dot err" />
-          {t.noAnswer(secs(now - dataUpdatedAt > 1e12 ? 0 : now - dataUpdatedAt))}
+          {t.noAnswer(seconds(now - dataUpdatedAt > 1e12 ? 0 : now - dataUpdatedAt))}
         </span>
       ) : !data ? (
         <span className="fresh">
@@ -67,8 +61,8 @@ export function StatusBar({ onHelp }: { onHelp: () => void }) {
           {data.newestNs === null
             ? t.noDataYet
             : data.behindMs !== null
-              ? t.behind(secs(data.behindMs))
-              : t.newestAgo(secs(Math.max(0, now - toMs(data.newestNs))))}
+              ? t.behind(seconds(data.behindMs))
+              : t.newestAgo(seconds(now - toMs(data.newestNs)))}
         </span>
       )}
       {lost > 0 && <span className="warn">{t.lost(count(lost))}</span>}

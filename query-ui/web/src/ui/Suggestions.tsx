@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { useDeferredValue } from 'react';
 import { api } from '../api/client';
+import { useServices } from '../api/queries';
 import { useT } from '../i18n';
 import { builtIn, operators, quote, type Place } from '../model/filter';
 import { count } from '../model/format';
@@ -15,7 +16,7 @@ export interface Suggestion {
   insert: string;
   whole?: string;
 }
-const KEYS_SHOWN = 9,
+const KEYS_SHOWN = 12,
   VALUES_SHOWN = 12;
 const FIXED: Record<string, string[]> = {
   status: ['error', 'ok', 'unset'],
@@ -32,6 +33,7 @@ export function useSuggestions(
   open: boolean,
 ): Suggestion[] {
   const t = useT(),
+    book = useServices(),
     prefix = useDeferredValue(where.prefix),
     fixed = FIXED[where.key];
   const keys = useQuery({
@@ -70,8 +72,9 @@ export function useSuggestions(
     duration: t.hintDuration,
     status: t.hintStatus,
     severity: t.hintSeverity,
-    text: '',
-    number: '',
+    trace: t.hintTrace,
+    entry: t.hintEntry,
+    services: t.nValues(book.names.length),
     '': '',
   };
   const fields = builtIn(signal).map(f => ({ key: f.key, ops: f.ops, detail: hints[f.hint] }));
@@ -135,7 +138,7 @@ export function Suggestions({
         ))}
       </div>
       <p>
-        <Kbd keys="↑ ↓" /> {t.choose} <Kbd keys="Tab" /> {t.complete} <Kbd keys="Enter" /> {t.search}{' '}
+        <Kbd keys="↑ ↓" /> {t.choose} <Kbd keys="Tab" /> {t.complete} <Kbd keys="Enter" /> {t.searchKey}{' '}
         <span className="grow" />
         <span>{t.wordHint}</span>
       </p>

@@ -34,7 +34,7 @@ export function TimePicker() {
     name = all
       ? t.allTime
       : relative
-        ? (t.range[range.from!] ?? `${range.from} → now`)
+        ? (t.range[range.from!] ?? t.lastN(range.from!.slice(1).replace(/\D/, ' $&').replace(/m$/, 'min')))
         : `${day(w.from, zone, lang)} ${hourMinute(w.from, zone)}`;
   const detail = all
     ? ''

@@ -52,6 +52,14 @@ export const KEYS: Binding[] = [
   bind('trace', 'zoomSpan', 'z', 'z'),
   bind('trace', 'whole', '0', '0'),
 ];
+/** Keys that the list of keys shows in one line. */
+export const PAIRS: [keyof Messages['pair'], Action][] = [
+  ['next', 'prev'],
+  ['left', 'right'],
+  ['collapseAll', 'expandAll'],
+  ['zoomIn', 'zoomOut'],
+  ['panLeft', 'panRight'],
+];
 export const shownKey = (action: Action): string => KEYS.find(k => k.action === action)!.shown;
 
 /** Returns false to say that the key meant nothing here. */

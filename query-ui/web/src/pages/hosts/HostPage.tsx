@@ -1,11 +1,11 @@
 /** Page d: one host. Six pictures under one cursor, then its watched processes. */
-import { Link, useParams } from '@tanstack/react-router';
+import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { useMemo, useState } from 'react';
 import { useHostMetrics, useHosts } from '../../api/queries';
 import type { HostMetrics } from '../../api/types';
 import { useT } from '../../i18n';
 import { equals } from '../../model/filter';
-import { axisCount, bytes, decimal, percent } from '../../model/format';
+import { axisCount, bytes, decimal, percent, seconds } from '../../model/format';
 import { hostView, last, type Line } from '../../model/host';
 import { holes, isRelative, ms, toWindow, type Window } from '../../model/time';
 import { Failure } from '../../ui/Failure';
@@ -30,6 +30,7 @@ export default function HostPage() {
   const name = useParams({ strict: false }).name ?? '',
     t = useT(),
     [url, set] = useUrl(),
+    navigate = useNavigate(),
     range = useRange(),
     { data, error, dataUpdatedAt, isPending } = useHostMetrics(name, range, POINTS),
     os = useHosts().data?.hosts.find(h => h.name === name)?.os,
@@ -44,7 +45,7 @@ export default function HostPage() {
     ),
     gaps = useMemo(() => (data ? unmeasured(data, window) : []), [data, window]);
   const reset = () => (isRelative(range) ? false : set({ from: null, to: null }, true));
-  useKeys({ whole: reset });
+  useKeys({ whole: reset, escape: () => void navigate({ to: '/hosts', search: carry(url) as never }) });
   useStatusSlot([
     [['drag'], t.zoomAll],
     [['whole'], t.reset],
@@ -79,13 +80,16 @@ export default function HostPage() {
     );
   const cores = host.cores === null ? '' : axisCount(host.cores),
     limit = host.limit === null ? '' : bytes(host.limit),
+    up = host.uptime === null ? '' : seconds(host.uptime * 1e3),
     busy = host.cpu.reduce((sum, line) => sum + newest(line), 0);
   return (
     <div className="pg" aria-busy={isPending}>
       {error && <Failure error={error} loadedAt={dataUpdatedAt} />}
       <div className="ph">
         <h1>{name}</h1>
-        <span className="dim">{[os, cores && t.cores(cores), limit].filter(Boolean).join(', ')}</span>
+        <span className="dim">
+          {[os, cores && t.cores(cores), limit, up && t.up(up)].filter(Boolean).join(', ')}
+        </span>
         <span className="grow" />
         {(['traces', 'logs'] as const).map(page => (
           <Link

@@ -3,7 +3,7 @@ import { Link, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useHosts, useServices } from '../../api/queries';
 import { useT } from '../../i18n';
-import { duration } from '../../model/format';
+import { seconds } from '../../model/format';
 import { exact, hourMinuteSecond, ms } from '../../model/time';
 import { Failure } from '../../ui/Failure';
 import { Mark } from '../../ui/Icon';
@@ -86,7 +86,7 @@ export default function HostsPage() {
               </td>
               <td className="r num" title={exact(h.lastSeen)}>
                 {hourMinuteSecond(ms(h.lastSeen), zone)}{' '}
-                <span className="dim">{t.ago(age(Date.now() - ms(h.lastSeen)))}</span>
+                <span className="dim">{t.ago(seconds(Date.now() - ms(h.lastSeen)))}</span>
               </td>
             </tr>
           ))}
@@ -103,6 +103,3 @@ export default function HostsPage() {
     </div>
   );
 }
-/** Whole seconds: the figure is as old as the last answer. */
-const age = (millis: number): string =>
-  duration(Math.max(1, Math.round(millis / 1000)) * 1e9).replace(/\.\d+ s/, ' s');

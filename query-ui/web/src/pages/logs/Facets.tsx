@@ -4,6 +4,7 @@ import { useT } from '../../i18n';
 import { count } from '../../model/format';
 import { nameRank } from '../../model/severity';
 import type { Range } from '../../model/time';
+import { filterable } from '../../ui/focused';
 import { Icon, Mark } from '../../ui/Icon';
 
 interface Props {
@@ -50,7 +51,7 @@ function Facet({ by, label, q, range, book, filter }: Omit<Props, 'shown'> & { b
       {groups.map(g => {
         const value = by === 'severity' ? g.value.toUpperCase() : g.value;
         return (
-          <div className="fv" key={g.value}>
+          <div className="fv" key={g.value} {...filterable(by, value)}>
             <button className="fl" title={value} onClick={() => filter(by, value, false)}>
               {by === 'severity' && <i className={`lm s${nameRank(value)}`} />}
               {by === 'service' && <Mark color={book.color(value)} />}

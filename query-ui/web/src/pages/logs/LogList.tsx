@@ -4,9 +4,9 @@ import type { ServiceBook } from '../../api/queries';
 import type { Log, Total } from '../../api/types';
 import { useT } from '../../i18n';
 import { count } from '../../model/format';
-import { firstLine } from '../../model/lines';
+import { message } from '../../model/lines';
 import { rank, severityName } from '../../model/severity';
-import { clock, exact, ms } from '../../model/time';
+import { clockBeside, exact, ms } from '../../model/time';
 import { token } from '../../ui/canvas';
 import { Icon, Mark } from '../../ui/Icon';
 import { usePref } from '../../ui/prefs';
@@ -101,7 +101,7 @@ export function LogList(p: Props) {
                 aria-label={severityName(l.severity, l.severityText)}
               />
               <span className="num" title={exact(l.time)}>
-                {clock(ms(l.time), zone)}
+                {clockBeside(ms(l.time), ms(list[0].time), zone)}
               </span>
               <span className="sv" title={l.service}>
                 <Mark color={p.book.color(l.service)} />
@@ -116,7 +116,7 @@ export function LogList(p: Props) {
                 onMouseDown={e => e.preventDefault()}
                 onClick={() => p.toggle(l.id)}
               >
-                {firstLine(l.body)}
+                {message(l)}
               </button>
               {l.traceId && (
                 <button

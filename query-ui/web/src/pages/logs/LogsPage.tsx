@@ -9,6 +9,7 @@ import { count } from '../../model/format';
 import { merge } from '../../model/lines';
 import { isRelative, ms } from '../../model/time';
 import { Failure } from '../../ui/Failure';
+import { focusedValue } from '../../ui/focused';
 import { Icon } from '../../ui/Icon';
 import { useKeys } from '../../ui/keys';
 import { QueryBar } from '../../ui/QueryBar';
@@ -72,7 +73,11 @@ export default function LogsPage() {
   };
   const filter = (key: string, value: string, not: boolean) =>
     setQ(add(q, not ? excludes(key, value) : equals(key, value)));
-  const byService = (not: boolean) => (all[at] ? filter('service', all[at].service, not) : false);
+  /** By the value under focus, or by the service of the chosen line. */
+  const byFocus = (not: boolean) => {
+    const v = focusedValue() ?? (all[at] ? { key: 'service', value: all[at].service } : null);
+    return v ? filter(v.key, v.value, not) : false;
+  };
   const around = (l: Log) =>
     set(
       {
@@ -95,8 +100,8 @@ export default function LogsPage() {
     prev: () => move(at < 0 ? 1 : -1),
     newest,
     open: () => (at >= 0 ? toggle(all[at].id) : false),
-    filter: () => byService(false),
-    exclude: () => byService(true),
+    filter: () => byFocus(false),
+    exclude: () => byFocus(true),
     escape: () =>
       open !== null ? set({ open: null }) : selected !== null ? select(null) : q ? setQ('') : false,
   });
@@ -105,6 +110,7 @@ export default function LogsPage() {
       [['search'], t.filterKey],
       [['next', 'prev'], t.move],
       [['open'], t.expand],
+      [['filter'], t.filterToKey],
       [['newest'], t.newest],
     ],
     live ? t.liveKept(count(LIVE_KEPT)) : null,
@@ -127,7 +133,7 @@ export default function LogsPage() {
       </QueryBar>
       {error && <Failure error={error} loadedAt={list.dataUpdatedAt} q={q} onFix={setQ} />}
       {tail.state === 'closed' && (
-        <div className="ban err" role="alert">
+        <div className="ban err" role="alert" aria-live="polite">
           <Icon name="warn" />
           <span>{t.liveStopped}</span>
           <button className="ctl" onClick={tail.again}>

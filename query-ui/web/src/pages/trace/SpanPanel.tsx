@@ -1,11 +1,12 @@
 /** The selected span: facts, strip, notes, logs, attributes, links. */
-import { Link, useNavigate } from '@tanstack/react-router';
+import { Link } from '@tanstack/react-router';
 import { useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
-import { useSpan } from '../../api/queries';
-import type { Attr, Log, Note } from '../../api/types';
+import { useSpan, useSpanLogs } from '../../api/queries';
+import type { Attr, Log, Note, SpanDetail } from '../../api/types';
 import { useT, type Messages } from '../../i18n';
-import { equals, excludes } from '../../model/filter';
+import { equals } from '../../model/filter';
 import { count, duration, offset, percent } from '../../model/format';
+import { message } from '../../model/lines';
 import { level, rank } from '../../model/severity';
 import {
   ERROR_STATUS,
@@ -21,6 +22,7 @@ import {
 import { exact } from '../../model/time';
 import { Attributes } from '../../ui/Attributes';
 import { Pen } from '../../ui/canvas';
+import type { FocusedValue } from '../../ui/focused';
 import { Icon, Mark, type IconName } from '../../ui/Icon';
 import { useTheme } from '../../ui/prefs';
 import { useSize } from '../../ui/useSize';
@@ -37,17 +39,21 @@ export function SpanPanel({
   logs,
   close,
   go,
+  filter: search,
 }: {
   t: Trace;
   row: number;
+  /** Its lines, as far as they were loaded with the trace. */
   logs: Log[];
   close: () => void;
   go: (row: number) => void;
+  filter: (value: FocusedValue, not: boolean) => void;
 }) {
   const m = useT(),
     { data, error } = useSpan(t.id, row),
     [url] = useUrl(),
-    navigate = useNavigate(),
+    cut = logs.length < t.spans.logs[row],
+    lines = useSpanLogs(t.id, row, cut).data?.logs ?? logs,
     service = serviceOf(t, row),
     parent = t.spans.parent[row],
     self = t.spans.selfNs[row],
@@ -55,11 +61,7 @@ export function SpanPanel({
     critical = t.criticalNs.get(row) ?? 0;
   const detail = data?.spanId === t.spans.id[row] ? data : undefined,
     kids = [...children(t, row)];
-  const filter = (key: string, value: string, not: boolean) =>
-    void navigate({
-      to: '/traces',
-      search: { ...carry(url), q: not ? excludes(key, value) : equals(key, value) } as never,
-    });
+  const filter = (key: string, value: string, not: boolean) => search({ key, value }, not);
   const kind = detail
       ? typeof detail.kind === 'number'
         ? KIND[detail.kind]
@@ -119,22 +121,27 @@ export function SpanPanel({
           {m.failed}: {error.message}
         </NoteLine>
       )}
-      {logs.length > 0 && (
+      {lines.length > 0 && (
         <>
           <h3>
-            {m.logs} <span className="num">{count(logs.length)}</span>
+            {m.logs} <span className="num">{count(t.spans.logs[row])}</span>
           </h3>
           <div className="plogs">
-            {logs.slice(0, LINES).map(l => (
+            {lines.slice(0, LINES).map(l => (
               <div key={l.id} className={`s-${level(l.severity)}`}>
                 <i className={`lm l-${level(l.severity)}`} />
                 <span className="num">{offset(Number(BigInt(l.time) - t.start))}</span>
                 <span className="msg" title={l.body.slice(0, 600)}>
-                  {l.body}
+                  {message(l)}
                 </span>
               </div>
             ))}
           </div>
+          {t.spans.logs[row] > LINES && (
+            <p className="warn">
+              {m.linesCut(count(Math.min(LINES, lines.length)), count(t.spans.logs[row]))}
+            </p>
+          )}
         </>
       )}
       {detail?.events.length ? (
@@ -255,7 +262,7 @@ function Notes({
   t: Trace;
   row: number;
   m: Messages;
-  source: unknown;
+  source: SpanDetail['source'] | undefined;
   self: number;
 }) {
   const flags = t.spans.flags[row],
@@ -282,33 +289,21 @@ function Notes({
   let a = 0,
     b = 0;
   for (let k = 0; k < own.length; k += 2) if (own[k + 1] - own[k] > b - a) [a, b] = [own[k], own[k + 1]];
-  const quiet = !(t.ticks.get(row) ?? []).some(k => k.atNs > a + 2000 && k.atNs < b - 2000),
-    line =
-      typeof source === 'object' && source !== null && 'log' in source
-        ? String((source as { log: unknown }).log)
-        : '';
+  const quiet = !(t.ticks.get(row) ?? []).some(k => k.atNs > a + 2000 && k.atNs < b - 2000);
   return (
     <>
       {flags & FLAG.joined ? (
-        <NoteLine icon="link">{m.noteJoined}</NoteLine>
+        <NoteLine icon="link">
+          {m.noteJoined} <SourceLine t={t} m={m} source={source} />
+        </NoteLine>
       ) : flags & FLAG.derived ? (
         <NoteLine icon="link">
-          {m.noteDerived}{' '}
-          <Link
-            to="/logs"
-            search={
-              {
-                q: `trace.id = ${t.id} span.id = ${t.spans.id[row]}`,
-                from: '0',
-                ...(line && { open: line }),
-              } as never
-            }
-          >
-            {m.showLine}
-          </Link>
+          {m.noteDerived} <SourceLine t={t} m={m} source={source} />
         </NoteLine>
       ) : flags & FLAG.observed ? (
-        <NoteLine icon="clock">{m.noteObserved}</NoteLine>
+        <NoteLine icon="clock">
+          {m.noteObserved} {flags & FLAG.inferred ? m.noteInferred : ''}
+        </NoteLine>
       ) : null}
       {(t.notes.get(row) ?? []).map((n, i) => {
         const [text, warn] = say(n);
@@ -324,6 +319,23 @@ function Notes({
         </NoteLine>
       )}
     </>
+  );
+}
+
+/** The line that a span was derived from: a link to it, or where it stands. */
+function SourceLine({ t, m, source }: { t: Trace; m: Messages; source: SpanDetail['source'] | undefined }) {
+  if (!source) return null;
+  if (source.log === null)
+    return (
+      <code>
+        {source.name}
+        {source.offset === null ? '' : ` +${source.offset}`}
+      </code>
+    );
+  return (
+    <Link to="/logs" search={{ q: `trace.id = ${t.id}`, from: '0', open: source.log } as never}>
+      {m.showLine}
+    </Link>
   );
 }
 

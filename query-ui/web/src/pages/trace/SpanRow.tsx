@@ -1,7 +1,7 @@
 import { memo } from 'react';
 import { useT } from '../../i18n';
 import { count, duration, offset } from '../../model/format';
-import { firstLine } from '../../model/lines';
+import { message } from '../../model/lines';
 import { beside } from '../../model/names';
 import type { Row } from '../../model/rows';
 import { level } from '../../model/severity';
@@ -60,7 +60,7 @@ export const SpanRow = memo(function SpanRow({
           <span className="num">{offset(at)}</span>
         </span>
         <span className="msg" role="gridcell" title={r.log.body.slice(0, 600)}>
-          {firstLine(r.log.body)}
+          {message(r.log)}
         </span>
       </div>
     );
@@ -142,7 +142,7 @@ export const SpanRow = memo(function SpanRow({
         {!r.open && kids && <span className="cnt">{count(t.end[n] - n - 1)}</span>}
       </span>
       {logs > 0 && (
-        <span role="gridcell">
+        <span className="lcc" role="gridcell">
           <button
             className={`lc${t.spans.errorLogs[n] ? ' err' : ''}${logsOpen ? ' on' : ''}`}
             tabIndex={-1}

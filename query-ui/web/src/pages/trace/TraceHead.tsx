@@ -1,10 +1,11 @@
 import { Link } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 import { useLang, useT } from '../../i18n';
-import { count, duration, percent, shortId } from '../../model/format';
+import { count, duration, percent, seconds, shortId } from '../../model/format';
 import { entryRow, operationOf, serviceOf, type Trace } from '../../model/trace';
 import { clock, day, exact, zoneName } from '../../model/time';
 import { Icon, Kbd, Mark } from '../../ui/Icon';
+import { shownKey } from '../../ui/keys';
 import { copy } from '../../ui/toast';
 import { carry, useShareLink, useUrl, useZone } from '../../ui/url';
 
@@ -51,7 +52,7 @@ export function TraceHead({ t, find, hits, setFind, nextHit, only, setOnly, shor
           to="/traces"
           search={{ ...carry(url), ...(url.q && { q: url.q }) } as never}
           aria-label={m.back}
-          title={m.back}
+          title={`${m.back}  ${shownKey('escape')}`}
         >
           <Icon name="left" />
         </Link>
@@ -87,7 +88,11 @@ export function TraceHead({ t, find, hits, setFind, nextHit, only, setOnly, shor
             <Kbd keys="/" />
           )}
         </label>
-        <button className="ctl" onClick={() => void copy(share(), m.copied)} title="y">
+        <button
+          className="ctl"
+          onClick={() => void copy(share(), m.copied)}
+          title={`${m.key.link}  ${shownKey('link')}`}
+        >
           <Icon name="link" />
           {m.copyLink}
         </button>
@@ -116,16 +121,12 @@ export function TraceHead({ t, find, hits, setFind, nextHit, only, setOnly, shor
           </span>
         )}
         {t.columns.cut && (
-          <span className="warn">
-            {m.oneCut(count(t.columns.cut.shown), count(t.columns.cut.total), t.columns.cut.sortedBy)}
-          </span>
+          <span className="warn">{m.linesCut(count(t.columns.cut.shown), count(t.columns.cut.total))}</span>
         )}
         <span className="grow" />
         <span title={exact(t.start)}>
           {day(at, zone, lang)} <b className="num">{clock(at, zone)}</b> {zoneName(zone, at)}{' '}
-          <span className="dim num">
-            {m.ago(duration(Math.max(0, Math.floor((now - at) / 1000) * 1e9)).replace(/\.\d+ s/, ' s'))}
-          </span>
+          <span className="dim num">{m.ago(seconds(now - at))}</span>
         </span>
         <span className="mono dim" title={t.id}>
           {shortId(t.id)}{' '}

@@ -5,11 +5,13 @@ import { ApiError } from '../../api/client';
 import { useServices, useTrace, useTraceLogs } from '../../api/queries';
 import type { Log, TraceLogs } from '../../api/types';
 import { useT } from '../../i18n';
+import { equals, excludes } from '../../model/filter';
 import { count } from '../../model/format';
 import { buildRows, flip, reveal } from '../../model/rows';
 import { build, endOf, logsBySpan, quietStretches, type Trace } from '../../model/trace';
 import { Failure } from '../../ui/Failure';
-import { useKeys } from '../../ui/keys';
+import { focusedValue, type FocusedValue } from '../../ui/focused';
+import { shownKey, useKeys, type Action } from '../../ui/keys';
 import { setPref } from '../../ui/prefs';
 import { useStatusSlot } from '../../ui/StatusBar';
 import { carry, useUrl } from '../../ui/url';
@@ -170,6 +172,11 @@ function Loaded({
     const by = Math.max(-z0, Math.min(t.durationNs - z1, (z1 - z0) * d));
     zoom(z0 + by, z1 + by);
   };
+  const search = ({ key, value }: FocusedValue, not: boolean) =>
+    void navigate({
+      to: '/traces',
+      search: { ...carry(url), q: not ? excludes(key, value) : equals(key, value) } as never,
+    });
   useKeys({
     next: () => move(1),
     prev: () => move(-1),
@@ -196,12 +203,17 @@ function Loaded({
         ns = t.spans.durationNs[r];
       zoom(t.spans.startNs[r] - ns * 0.1, endOf(t, r) + ns * 0.3);
     },
-    filter: () =>
-      view.selected === null
-        ? false
-        : change({
-            only: view.only === t.spans.service[view.selected] ? null : t.spans.service[view.selected],
-          }),
+    filter: () => {
+      const value = focusedValue();
+      if (value) return search(value, false);
+      if (view.selected === null) return false;
+      const own = t.spans.service[view.selected];
+      return change({ only: view.only === own ? null : own });
+    },
+    exclude: () => {
+      const value = focusedValue();
+      return value ? search(value, true) : false;
+    },
     escape: () =>
       view.selected !== null
         ? select(null)
@@ -217,16 +229,16 @@ function Loaded({
   useStatusSlot([
     [['next', 'prev'], m.move],
     [['left', 'right'], m.collapse],
-    [['critical'], m.critical],
-    [['logs'], m.logs],
+    [['critical'], m.criticalKey],
+    [['logs'], m.logsKey],
     [['error'], m.nextError],
   ]);
-  const tog = (label: string, pressed: boolean, press: () => void, key?: string, disabled?: string) => (
+  const tog = (label: string, pressed: boolean, press: () => void, key?: Action, disabled?: string) => (
     <button
       className="tog"
       aria-pressed={pressed}
       onClick={press}
-      title={disabled ?? key}
+      title={disabled ?? (key && `${m.key[key]}  ${shownKey(key)}`)}
       disabled={disabled !== undefined}
     >
       {label}
@@ -276,7 +288,7 @@ function Loaded({
             handle={handle}
             head={
               <>
-                {tog(m.critical, shown.critical, () => change({ critical: !shown.critical }), 'c')}
+                {tog(m.critical, shown.critical, () => change({ critical: !shown.critical }), 'critical')}
                 {tog(
                   m.logLines,
                   view.allLogs || view.logs.size > 0,
@@ -286,7 +298,7 @@ function Loaded({
                         ? { allLogs: false, logs: new Set() }
                         : { allLogs: true },
                     ),
-                  'l',
+                  'logs',
                 )}
                 {tog(m.foldSmall, view.fold && view.depth === null, () =>
                   change({ fold: !(view.fold && view.depth === null) }),
@@ -318,6 +330,7 @@ function Loaded({
                 logs={lines.get(view.selected) ?? []}
                 close={() => select(null)}
                 go={show}
+                filter={search}
               />
             </aside>
           </>

@@ -65,7 +65,8 @@ export function drawAxis(pen: Pen, f: Frame): void {
   let last = -AXIS_LEAST_PX;
   for (const v of gridSteps(f.zoom, pen.w, f.x.cuts)) {
     const at = X(v);
-    if (at > pen.w - 40 || at - last < AXIS_LEAST_PX) continue;
+    const named = f.x.cuts.some(([a, b]) => Math.abs((X(a) + X(b)) / 2 - at) < AXIS_LEAST_PX);
+    if (at > pen.w - 40 || at - last < AXIS_LEAST_PX || named) continue;
     last = at;
     pen.line(pen.c('line-2'), Math.round(at) + 0.5, pen.h - 5, Math.round(at) + 0.5, pen.h);
     pen.text(pen.c('axis'), axisDuration(v), at, pen.h / 2, v === 0 ? 'left' : 'center');

@@ -3,9 +3,10 @@ import type { Scatter } from '../../api/types';
 import { useT } from '../../i18n';
 import { add, equals } from '../../model/filter';
 import { count, duration } from '../../model/format';
+import { filterable } from '../../ui/focused';
 import { Mark } from '../../ui/Icon';
 
-const SHOWN = 10;
+const SHOWN = 8;
 
 /** The table by entry operation: calls, errors, p95. A row filters to its service and operation. */
 export function ByOperation({
@@ -36,6 +37,7 @@ export function ByOperation({
           key={`${r.service}\n${r.operation}`}
           title={`${r.service}  ${r.operation}\n${count(r.calls)} ${t.calls}, ${count(r.errors)} ${t.errors}, p50 ${duration(r.p50Ns)}, p95 ${duration(r.p95Ns)}`}
           disabled={!r.operation}
+          {...(r.operation && filterable('entry', r.operation))}
           onClick={() => setQ(add(q, equals('entry', r.operation)))}
         >
           {r.operation ? (
@@ -56,6 +58,7 @@ export function ByOperation({
           <span className="num">{duration(r.p95Ns)}</span>
         </button>
       ))}
+      {rows.length > SHOWN && <span className="dim">{t.moreOperations(count(rows.length - SHOWN))}</span>}
     </div>
   );
 }

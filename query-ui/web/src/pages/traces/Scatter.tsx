@@ -21,7 +21,9 @@ const LEFT = 44,
   BOTTOM = 18,
   TOP = 12,
   RIGHT = 6,
-  HIT_PX = 8;
+  HIT_PX = 8,
+  /** So many points overlap: each is drawn fainter, so that density shows. */
+  MANY = 1500;
 
 const points = (d: Data | undefined): Point[] =>
   d?.traceId.map((id, i) => ({
@@ -113,7 +115,7 @@ export function Scatter({ data, faint, window: w, brush, setBrush, hover, open }
       1.6,
       false,
     );
-    dots(pts, pen.c('text-2', 0.5), 2.1, false);
+    dots(pts, pen.c('text-2', pts.length > MANY ? 0.3 : 0.5), 2.1, false);
     dots(pts, pen.c('err-fill', 0.7), 0, true);
     const mark = pts.find(p => p.id === (near ?? hover));
     if (mark) {
@@ -194,9 +196,7 @@ export function Scatter({ data, faint, window: w, brush, setBrush, hover, open }
         onPointerLeave={() => setNear(null)}
         onDoubleClick={() => setBrush(null)}
       />
-      {cut && (
-        <span className="cut">{t.scatterCut(count(data.shown), count(data.total.value), data.sortedBy)}</span>
-      )}
+      {cut && <span className="cut">{t.scatterCut(count(data.shown), count(data.total.value))}</span>}
     </div>
   );
 }

@@ -4,7 +4,7 @@ import type { ServiceBook } from '../../api/queries';
 import type { Summary, Total } from '../../api/types';
 import { useLang, useT } from '../../i18n';
 import { count, duration, percent } from '../../model/format';
-import { clock, day, exact, ms } from '../../model/time';
+import { clockBeside, day, exact, ms } from '../../model/time';
 import { token } from '../../ui/canvas';
 import { Mark } from '../../ui/Icon';
 import { usePref } from '../../ui/prefs';
@@ -21,7 +21,8 @@ interface Props {
   loading: boolean;
 }
 const SKELETON = 12,
-  COLUMNS = 8;
+  /** Columns that a narrow window shows; a wider cell would add empty ones there. */
+  COLUMNS = 6;
 
 export function TraceList({ list, total, book, selected, hover, open, more, loading }: Props) {
   const t = useT(),
@@ -69,11 +70,7 @@ export function TraceList({ list, total, book, selected, hover, open, more, load
           </tr>
         </thead>
         <tbody>
-          {before > 0 && (
-            <tr aria-hidden="true">
-              <td colSpan={COLUMNS} style={{ height: before, padding: 0 }} />
-            </tr>
-          )}
+          {before > 0 && <tr aria-hidden="true" style={{ height: before }} />}
           {items.map(v => {
             const s = list[v.index],
               e = s.entry ?? s.root;
@@ -87,7 +84,7 @@ export function TraceList({ list, total, book, selected, hover, open, more, load
                 onClick={() => open(s.traceId)}
               >
                 <td className="num" title={exact(s.start)}>
-                  {clock(ms(s.start), zone)}
+                  {clockBeside(ms(s.start), ms(newest!.start), zone)}
                 </td>
                 <td className="rt">
                   {e ? (
@@ -144,11 +141,7 @@ export function TraceList({ list, total, book, selected, hover, open, more, load
               </tr>
             );
           })}
-          {after > 0 && (
-            <tr aria-hidden="true">
-              <td colSpan={COLUMNS} style={{ height: after, padding: 0 }} />
-            </tr>
-          )}
+          {after > 0 && <tr aria-hidden="true" style={{ height: after }} />}
           {loading &&
             list.length === 0 &&
             Array.from({ length: SKELETON }, (_, i) => (

@@ -3,9 +3,11 @@ import { useNavigate } from '@tanstack/react-router';
 import { Suspense, lazy, useCallback, useMemo, useState } from 'react';
 import { useScatter, useServices, useTraces } from '../../api/queries';
 import { useT } from '../../i18n';
-import { add } from '../../model/filter';
+import { add, equals, excludes } from '../../model/filter';
+import { count } from '../../model/format';
 import { toWindow } from '../../model/time';
 import { Failure } from '../../ui/Failure';
+import { focusedValue } from '../../ui/focused';
 import { useKeys } from '../../ui/keys';
 import { QueryBar } from '../../ui/QueryBar';
 import { useStatusSlot } from '../../ui/StatusBar';
@@ -70,7 +72,13 @@ export function TracesPage() {
     setHover(all[next].traceId);
     return true;
   };
-  const service = all[selected]?.entry?.service ?? all[selected]?.root?.service;
+  /** By the value under focus, or by the service of the chosen trace. */
+  const byFocus = (not: boolean) => {
+    const service = all[selected]?.entry?.service ?? all[selected]?.root?.service,
+      own = service ? { key: not ? 'trace.service' : 'service', value: service } : null,
+      v = focusedValue() ?? own;
+    return v ? setQ(add(q, not ? excludes(v.key, v.value) : equals(v.key, v.value))) : false;
+  };
   useKeys({
     next: () => move(1),
     prev: () => move(selected < 0 ? 1 : -1),
@@ -79,8 +87,8 @@ export function TracesPage() {
       return all.length > 0;
     },
     open: () => (applyBrush() ? true : all[selected] ? open(all[selected].traceId) : false),
-    filter: () => (service ? setQ(add(q, `service = ${service}`)) : false),
-    exclude: () => (service ? setQ(add(q, `NOT trace.service = ${service}`)) : false),
+    filter: () => byFocus(false),
+    exclude: () => byFocus(true),
     escape: () => (brush ? set({ brush: null }) : selected >= 0 ? select(-1) : q ? setQ('') : false),
   });
   useStatusSlot([
@@ -135,7 +143,7 @@ export function TracesPage() {
         )}
       </section>
       <div className="sr" role="status" aria-live="polite">
-        {first && t.showing(String(all.length), String(first.total.value), t.newestFirst)}
+        {first && t.showing(count(all.length), count(first.total.value), t.newestFirst)}
       </div>
     </>
   );
