@@ -26,7 +26,7 @@ pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
         .into_response();
     }
     if method != Method::GET && method != Method::HEAD {
-        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+        return only_get().await.into_response();
     }
     if let Some(file) = Dist::get(path) {
         return answer(path, file, &headers);
@@ -39,6 +39,11 @@ pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
         Some(page) => answer(PAGE, page, &headers),
         None => ApiError::broken("the web app was not built into this binary").into_response(),
     }
+}
+
+/// Nothing here is changed by a request.
+pub(crate) async fn only_get() -> ApiError {
+    ApiError::not_allowed("this server only answers GET and HEAD")
 }
 
 fn answer(path: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {

@@ -38,6 +38,16 @@ pub struct StatusReport {
     pub behind_ms: Option<u64>,
     /// In the order in which data passes them.
     pub stages: Vec<StageStatus>,
+    /// Where this process takes telemetry; a page without data names them.
+    pub receivers: Vec<ReceiverStatus>,
+}
+
+/// Where telemetry is taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReceiverStatus {
+    /// Such as `OTLP/HTTP`.
+    pub protocol: String,
+    pub url: String,
 }
 
 /// How one stage is doing.

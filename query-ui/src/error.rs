@@ -1,5 +1,7 @@
 //! Errors as the API tells them.
 
+use std::ops::Range;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -53,12 +55,23 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
+    /// A filter that can't be used, and the bytes of it that are to blame.
+    pub(crate) fn filter(message: impl Into<String>, at: Range<usize>) -> Self {
+        let mut bad = Self::bad("filter", message);
+        (bad.info.start, bad.info.end) = (Some(at.start), Some(at.end));
+        bad
+    }
+
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", message)
     }
 
     pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(crate) fn not_allowed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method", message)
     }
 
     pub(crate) fn busy(message: impl Into<String>) -> Self {
@@ -72,8 +85,7 @@ impl ApiError {
 
 impl From<ParseError> for ApiError {
     fn from(error: ParseError) -> Self {
-        let mut bad = Self::bad("filter", error.message);
-        (bad.info.start, bad.info.end) = (Some(error.start), Some(error.end));
+        let mut bad = Self::filter(error.message, error.start..error.end);
         bad.info.suggestion = error.suggestion;
         bad
     }

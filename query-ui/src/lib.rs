@@ -24,5 +24,5 @@ mod time;
 
 pub use app::{app, openapi};
 pub use config::Config;
-pub use deps::{Deps, StageStatus, StatusReport, StatusSource};
+pub use deps::{Deps, ReceiverStatus, StageStatus, StatusReport, StatusSource};
 pub use serve::{BuildError, QueryUi, build};

@@ -1,6 +1,8 @@
 //! What requests carry in their query string.
 
-use axum::extract::{FromRequestParts, Query};
+use std::ops::Range;
+
+use axum::extract::{FromRequestParts, Path, Query};
 use http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,13 +14,85 @@ use weir_store::{Cursor, GroupKey, TimeRange};
 use crate::error::ApiError;
 use crate::time;
 
-/// Entries in a list.
-const LIMIT_MAX: usize = 1_000;
-/// Entries in a list where the request does not say.
-const LIMIT: usize = 100;
+/// How many entries an answer may have, and has where the request does not say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    /// The parameter's name.
+    pub(crate) name: &'static str,
+    pub(crate) default: usize,
+    pub(crate) max: usize,
+}
+
+/// Entries of a list.
+const LIST: Limit = Limit { name: "limit", default: 100, max: 1_000 };
+
+impl Limit {
+    /// A number beyond the limit is refused rather than lowered: an answer that is shorter than asked for looks complete.
+    pub(crate) fn of(self, asked: Option<usize>) -> Result<usize, ApiError> {
+        let Self { name, default, max } = self;
+        match asked.unwrap_or(default) {
+            n if (1..=max).contains(&n) => Ok(n),
+            n => Err(ApiError::bad("parameter", format!("`{name}` is {n}: it must be from 1 to {max}"))),
+        }
+    }
+}
+
+/// Keys that ask for a whole trace.
+const TRACE_KEYS: [&str; 5] = ["trace.duration", "trace.spans", "trace.errors", "trace.service", "entry"];
+
+/// Reads a filter of spans or log lines.
+pub(crate) fn of_records(q: &str) -> Result<Filter, ApiError> {
+    let filter = Filter::parse(q)?;
+    if filter.has_trace_keys() {
+        let message =
+            "this asks for whole traces, and here single records are searched: search traces with it";
+        return Err(ApiError::filter(message, first_trace_key(q)));
+    }
+    Ok(filter)
+}
+
+/// Reads a filter of traces.
+pub(crate) fn of_traces(q: &str) -> Result<Filter, ApiError> {
+    let filter = Filter::parse(q)?;
+    match filter.clone().split_trace() {
+        Ok(_) => Ok(filter),
+        Err(error) => Err(ApiError::filter(error.message, first_trace_key(q))),
+    }
+}
+
+/// Where the first key stands that asks for a whole trace, in bytes.
+fn first_trace_key(q: &str) -> Range<usize> {
+    let (mut quoted, mut escaped, mut start) = (false, false, 0);
+    for (at, c) in q.char_indices().chain([(q.len(), ' ')]) {
+        if quoted {
+            (quoted, escaped) = (escaped || c != '"', !escaped && c == '\\');
+        } else if c.is_whitespace() || "\"()=<>!~".contains(c) {
+            if TRACE_KEYS.contains(&&q[start..at]) {
+                return start..at;
+            }
+            quoted = c == '"';
+        } else {
+            continue;
+        }
+        start = at + c.len_utf8();
+    }
+    0..q.len()
+}
 
 /// The query string; what is not understood is refused in the API's own words.
 pub(crate) struct Params<T>(pub(crate) T);
+
+/// What the path names, likewise.
+pub(crate) struct Named<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let read = Path::<T>::from_request_parts(parts, state).await;
+        read.map(|Path(names)| Self(names)).map_err(|rejection| ApiError::bad("path", rejection.body_text()))
+    }
+}
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
@@ -57,8 +131,10 @@ pub(crate) struct ListParams {
     /// Nanoseconds since the Unix epoch, RFC 3339, or relative to now (`-30m`).
     from: Option<String>,
     to: Option<String>,
+    /// Default 100.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<usize>,
-    /// From the page before.
+    /// From the page before; the other parameters must stay the same.
     cursor: Option<String>,
 }
 
@@ -77,16 +153,20 @@ pub(crate) struct Search {
 impl ListParams {
     /// A cursor holds the time at which the first page was asked for, so that `-30m` means the same on every page, and a mark of the
     /// search it belongs to.
-    pub(crate) fn search(&self, now: u64) -> Result<Search, ApiError> {
+    pub(crate) fn search(
+        &self,
+        now: u64,
+        read: fn(&str) -> Result<Filter, ApiError>,
+    ) -> Result<Search, ApiError> {
         let mark = mark(&[&self.q, self.from.as_deref().unwrap_or(""), self.to.as_deref().unwrap_or("")]);
         let (asked, after) = match &self.cursor {
             None => (now, None),
             Some(cursor) => read_cursor(cursor, mark).map(|(asked, after)| (asked, Some(after)))?,
         };
         Ok(Search {
-            filter: Filter::parse(&self.q)?,
+            filter: read(&self.q)?,
             range: time::range(self.from.as_deref(), self.to.as_deref(), asked)?,
-            limit: limit(self.limit, LIMIT, LIMIT_MAX),
+            limit: LIST.of(self.limit)?,
             after,
             asked,
             mark,
@@ -123,7 +203,7 @@ fn mark(parts: &[&str]) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
 }
 
-/// A search whose answer is counted or drawn.
+/// A search whose answer is drawn.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -134,6 +214,8 @@ pub(crate) struct SearchParams {
     /// Nanoseconds since the Unix epoch, RFC 3339, or relative to now (`-30m`).
     from: Option<String>,
     to: Option<String>,
+    /// Traces that are drawn; default 5,000.
+    #[param(minimum = 1, maximum = 20_000)]
     pub(crate) limit: Option<usize>,
 }
 
@@ -148,7 +230,8 @@ pub(crate) struct HistogramParams {
     /// Nanoseconds since the Unix epoch, RFC 3339, or relative to now (`-30m`).
     from: Option<String>,
     to: Option<String>,
-    /// About how many buckets are wanted.
+    /// About how many buckets are wanted; default 60. Their width is rounded up to one that can be read.
+    #[param(minimum = 1, maximum = 1_000)]
     pub(crate) buckets: Option<usize>,
 }
 
@@ -165,14 +248,16 @@ pub(crate) struct GroupParams {
     to: Option<String>,
     /// `service`, `operation`, `kind`, `status`, `severity` or an attribute's key.
     pub(crate) by: String,
+    /// Groups in the answer; default 20. The rest is in `other`.
+    #[param(minimum = 1, maximum = 1_000)]
     pub(crate) limit: Option<usize>,
 }
 
 macro_rules! has_filter {
-    ($($name:ident)*) => { $(
+    ($($name:ident $read:ident)*) => { $(
         impl $name {
             pub(crate) fn filter(&self) -> Result<Filter, ApiError> {
-                Ok(Filter::parse(&self.q)?)
+                $read(&self.q)
             }
 
             pub(crate) fn range(&self, now: u64) -> Result<TimeRange, ApiError> {
@@ -182,13 +267,15 @@ macro_rules! has_filter {
     )* };
 }
 
-has_filter!(SearchParams HistogramParams GroupParams);
+has_filter!(SearchParams of_traces HistogramParams of_records GroupParams of_records);
 
-/// Only a limit.
+/// Which of a trace's lines.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct LimitParams {
+pub(crate) struct LinesParams {
+    /// Default 1,000.
+    #[param(minimum = 1, maximum = 20_000)]
     pub(crate) limit: Option<usize>,
 }
 
@@ -225,6 +312,8 @@ pub(crate) struct ValueParams {
     pub(crate) prefix: String,
     pub(crate) from: Option<String>,
     pub(crate) to: Option<String>,
+    /// Default 50.
+    #[param(minimum = 1, maximum = 1_000)]
     pub(crate) limit: Option<usize>,
 }
 
@@ -235,12 +324,9 @@ pub(crate) struct ValueParams {
 pub(crate) struct PointParams {
     pub(crate) from: Option<String>,
     pub(crate) to: Option<String>,
-    /// Points of each series.
+    /// Points of each series; default 180.
+    #[param(minimum = 1, maximum = 2_000)]
     pub(crate) points: Option<usize>,
-}
-
-pub(crate) fn limit(asked: Option<usize>, default: usize, max: usize) -> usize {
-    asked.unwrap_or(default).clamp(1, max)
 }
 
 pub(crate) fn signal(name: &str) -> Result<Signal, ApiError> {
@@ -266,4 +352,25 @@ pub(crate) fn group_key(name: &str) -> Result<GroupKey, ApiError> {
 pub(crate) fn trace_id(text: &str) -> Result<TraceId, ApiError> {
     TraceId::from_hex_any(text.as_bytes())
         .map_err(|error| ApiError::bad("trace-id", format!("`{text}` is not a trace id: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_that_asks_for_a_trace_is_named() {
+        for (q, expect) in [
+            ("trace.duration > 1s", "trace.duration"),
+            ("a = b AND (entry=c)", "entry"),
+            (r#""entry \" trace.spans" OR NOT trace.errors>0"#, "trace.errors"),
+            ("名 = 值 trace.service = b", "trace.service"),
+        ] {
+            assert_eq!(&q[first_trace_key(q)], expect, "{q}");
+            assert!(of_records(q).is_err(), "{q}");
+        }
+        assert!(of_records("trace.id = 0af7651916cd43dd8448eb211c80319c").is_ok());
+        assert!(of_traces("service = a trace.spans > 3").is_ok());
+        assert!(of_traces("service = a OR trace.spans > 3").is_err());
+    }
 }

@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 use weir_agent::{Agent, Cursor, Relay, RelayStats};
 use weir_model::Signal;
 use weir_otlp::{GrpcSender, HttpSender};
+use weir_query_ui::ReceiverStatus;
 use weir_runtime::Metrics;
 use weir_transport::Sender;
 
 use crate::config::{Config, Forward, Protocol};
-use crate::wiring::{DataFolder, Logs, Parts, host_name, say};
+use crate::wiring::{DataFolder, Logs, Parts, host_name, receiver, say};
 
 #[derive(Debug, Args)]
 pub(crate) struct AgentArgs {
@@ -63,6 +64,16 @@ fn next_hop(forward: &Forward, signal: Signal) -> anyhow::Result<Arc<dyn Sender>
         Protocol::Http => Arc::new(HttpSender::new(&forward.to, signal)?),
         Protocol::Grpc => Arc::new(GrpcSender::new(&forward.to, signal)?),
     })
+}
+
+/// Where the agent takes telemetry.
+pub(crate) fn receivers(agent: &Agent) -> anyhow::Result<Vec<ReceiverStatus>> {
+    let mut receivers = vec![
+        receiver("OTLP/HTTP", format!("http://{}", agent.otlp_http()?)),
+        receiver("OTLP/gRPC", format!("http://{}", agent.otlp_grpc()?)),
+    ];
+    receivers.extend(agent.zipkin()?.map(|at| receiver("Zipkin", format!("http://{at}/api/v2/spans"))));
+    Ok(receivers)
 }
 
 /// Says what the agent follows and where it listens.

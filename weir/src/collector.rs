@@ -9,7 +9,7 @@ use weir_otlp::{GrpcReceiver, HttpReceiver, Intake};
 use weir_runtime::Metrics;
 
 use crate::config::Config;
-use crate::wiring::{Collecting, DataFolder, Parts, say};
+use crate::wiring::{Collecting, DataFolder, Parts, receiver, say};
 
 #[derive(Debug, Args)]
 pub(crate) struct CollectorArgs {
@@ -38,7 +38,11 @@ pub(crate) async fn run(
     let http = HttpReceiver::bind(http, intake.clone()).await.with_context(|| taken("intake_http", http))?;
     let grpc = GrpcReceiver::bind(grpc, intake).await.with_context(|| taken("intake_grpc", grpc))?;
     say("intake", format_args!("http://{} and grpc://{}", http.local_addr()?, grpc.local_addr()?));
-    let ui = collecting.ui(&config, None).await?;
+    let receivers = vec![
+        receiver("OTLP/HTTP", format!("http://{}", http.local_addr()?)),
+        receiver("OTLP/gRPC", format!("http://{}", grpc.local_addr()?)),
+    ];
+    let ui = collecting.ui(&config, None, receivers).await?;
     let url = format!("http://{}", ui.address());
 
     let mut parts = Parts::default();

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use weir_agent::AgentStats;
 use weir_collector::Stats;
 use weir_model::Signal;
-use weir_query_ui::{StageStatus, StatusReport, StatusSource};
+use weir_query_ui::{ReceiverStatus, StageStatus, StatusReport, StatusSource};
 use weir_transport::disk_log::DiskLog;
 
 /// Share of a log's largest size beyond which its reader counts as slow.
@@ -20,6 +20,7 @@ pub(crate) struct Status {
     started_at: u64,
     /// `None` where agents run in processes of their own.
     agent: Option<AgentView>,
+    receivers: Vec<ReceiverStatus>,
     collector: Stats,
     logs: Vec<(Signal, Arc<DiskLog>)>,
     log_bytes: u64,
@@ -35,6 +36,7 @@ impl StatusSource for Status {
             started_at: self.started_at,
             behind_ms: None,
             stages,
+            receivers: self.receivers.clone(),
         }
     }
 }
@@ -42,13 +44,14 @@ impl StatusSource for Status {
 impl Status {
     pub(crate) fn new(
         agent: Option<AgentView>,
+        receivers: Vec<ReceiverStatus>,
         collector: Stats,
         logs: Vec<(Signal, Arc<DiskLog>)>,
         log_bytes: u64,
     ) -> Self {
         let started_at =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        Self { started_at, agent, collector, logs, log_bytes }
+        Self { started_at, agent, receivers, collector, logs, log_bytes }
     }
 
     fn log(&self, signal: Signal, log: &DiskLog) -> StageStatus {

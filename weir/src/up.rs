@@ -44,7 +44,7 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
     let agent = weir_agent::build(&config.agent, deps).await?;
     crate::agent::announce(&agent, &config)?;
     let otlp = agent.otlp_http()?;
-    let ui = collecting.ui(&config, Some(Box::new(agent.stats()))).await?;
+    let ui = collecting.ui(&config, Some(Box::new(agent.stats())), crate::agent::receivers(&agent)?).await?;
     let url = format!("http://{}", ui.address());
 
     let mut parts = Parts::default();

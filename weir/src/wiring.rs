@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use weir_collector::{Collector, Policy};
 use weir_disk::{Disk, RealDisk};
 use weir_model::Signal;
-use weir_query_ui::QueryUi;
+use weir_query_ui::{QueryUi, ReceiverStatus};
 use weir_runtime::Metrics;
 use weir_store_tantivy::{Settings, TantivyStore};
 use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
@@ -31,6 +31,11 @@ pub(crate) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|name| name.trim().to_owned())
         .unwrap_or_else(|_| "localhost".into())
+}
+
+/// Where telemetry is taken, for the page that has none yet.
+pub(crate) fn receiver(protocol: &str, url: String) -> ReceiverStatus {
+    ReceiverStatus { protocol: protocol.to_owned(), url }
 }
 
 /// The folder that holds everything that must survive a restart.
@@ -111,14 +116,16 @@ impl Collecting {
         Ok(Self { store, logs, collector })
     }
 
-    /// Query API and web app over the store.
+    /// Query API and web app over the store. `receivers` is where data enters this process.
     pub(crate) async fn ui(
         &self,
         config: &Config,
         agent: Option<crate::status::AgentView>,
+        receivers: Vec<ReceiverStatus>,
     ) -> anyhow::Result<QueryUi> {
         let logs = self.logs.logs.clone();
-        let status = Status::new(agent, self.collector.stats(), logs, config.collector.log_bytes.0);
+        let status =
+            Status::new(agent, receivers, self.collector.stats(), logs, config.collector.log_bytes.0);
         let store = Arc::new(self.store.clone());
         let deps = weir_query_ui::Deps::new(store.clone(), store, Arc::new(status));
         Ok(weir_query_ui::build(config.query.clone(), deps).await?)

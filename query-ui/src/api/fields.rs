@@ -9,17 +9,20 @@ use weir_store::{Agg, RecordQuery, Table, TimeRange};
 
 use super::Shared;
 use crate::error::{ApiError, ErrorBody};
-use crate::params::{KeyParams, Params, ValueParams, group_key, limit, signal};
+use crate::params::{KeyParams, Limit, Params, ValueParams, group_key, signal};
 use crate::time;
 
-const VALUES_MAX: usize = 1_000;
-const VALUES: usize = 50;
+const VALUES: Limit = Limit { name: "limit", default: 50, max: 1_000 };
+/// Keys in one answer; a longer prefix finds the others.
+const KEYS_MAX: usize = 1_000;
 /// Values that are counted to find those with a prefix in a time range.
 const VALUES_COUNTED: usize = 10_000;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Keys {
     keys: Vec<KeyInfo>,
+    /// False when there are more keys than an answer holds: a longer prefix finds them.
+    complete: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,9 +40,11 @@ pub(crate) async fn keys(
 ) -> Result<Json<Keys>, ApiError> {
     let signal = signal(&params.signal)?;
     let snapshot = app.deps.reader.snapshot().await?;
-    let keys = snapshot.keys(signal, &params.prefix).await?;
-    let keys = keys.into_iter().map(|key| KeyInfo { key: key.key, level: key.level.to_owned() }).collect();
-    Ok(Json(Keys { keys }))
+    let found = snapshot.keys(signal, &params.prefix).await?;
+    let complete = found.len() <= KEYS_MAX;
+    let keys = found.into_iter().take(KEYS_MAX);
+    let keys = keys.map(|key| KeyInfo { key: key.key, level: key.level.to_owned() }).collect();
+    Ok(Json(Keys { keys, complete }))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -64,7 +69,7 @@ pub(crate) async fn values(
 ) -> Result<Json<FieldValues>, ApiError> {
     let signal = signal(&params.signal)?;
     let range = time::range(params.from.as_deref(), params.to.as_deref(), app.now())?;
-    let limit = limit(params.limit, VALUES, VALUES_MAX);
+    let limit = VALUES.of(params.limit)?;
     let snapshot = app.deps.reader.snapshot().await?;
     let (mut values, complete) = if range == TimeRange::ALL {
         let found = snapshot.values(signal, &params.key, &params.prefix, limit).await?;

@@ -11,10 +11,9 @@ use super::Shared;
 use crate::app::App;
 use crate::body::TotalBody;
 use crate::error::{ApiError, ErrorBody};
-use crate::params::{GroupParams, Params, group_key, limit};
+use crate::params::{GroupParams, Limit, Params, group_key};
 
-const GROUPS_MAX: usize = 1_000;
-const GROUPS: usize = 20;
+const GROUPS: Limit = Limit { name: "limit", default: 20, max: 1_000 };
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Groups {
@@ -53,7 +52,7 @@ pub(crate) async fn span_groups(
 
 async fn groups(app: &App, signal: Signal, params: &GroupParams) -> Result<Json<Groups>, ApiError> {
     let query = RecordQuery { filter: params.filter()?, range: params.range(app.now())? };
-    let agg = Agg::Groups { by: group_key(&params.by)?, limit: limit(params.limit, GROUPS, GROUPS_MAX) };
+    let agg = Agg::Groups { by: group_key(&params.by)?, limit: GROUPS.of(params.limit)? };
     let snapshot = app.deps.reader.snapshot().await?;
     let Table::Groups { total, groups, other, missing } = snapshot.aggregate(signal, &query, &agg).await?
     else {

@@ -10,10 +10,9 @@ use weir_store::{Agg, RecordQuery, Snapshot, Table, TimeRange, Total};
 use super::Shared;
 use crate::body::TotalBody;
 use crate::error::{ApiError, ErrorBody};
-use crate::params::{HistogramParams, Params, limit};
+use crate::params::{HistogramParams, Limit, Params};
 
-const BUCKETS_MAX: usize = 1_000;
-const BUCKETS: usize = 60;
+const BUCKETS: Limit = Limit { name: "buckets", default: 60, max: 1_000 };
 /// Buckets in one step of looking for the times at which there is anything at all.
 const ZOOM_BUCKETS: usize = 256;
 /// Such steps at most: each narrows the range by up to [`ZOOM_BUCKETS`], so that this many come from all of time to seconds.
@@ -81,7 +80,7 @@ pub(crate) async fn histogram(
     Params(params): Params<HistogramParams>,
 ) -> Result<Json<Histogram>, ApiError> {
     let mut query = RecordQuery { filter: params.filter()?, range: params.range(app.now())? };
-    let wanted = limit(params.buckets, BUCKETS, BUCKETS_MAX) as u64;
+    let wanted = BUCKETS.of(params.buckets)? as u64;
     let snapshot = app.deps.reader.snapshot().await?;
     if query.range.from == 0 || query.range.to == u64::MAX {
         query.range = occupied(snapshot.as_ref(), &query).await?;

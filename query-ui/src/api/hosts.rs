@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_model::Signal;
@@ -14,7 +14,7 @@ use super::Shared;
 use super::services::is;
 use crate::app::App;
 use crate::error::{ApiError, ErrorBody};
-use crate::params::{Params, PointParams, limit};
+use crate::params::{Limit, Named, Params, PointParams};
 use crate::time;
 
 const HOST: &str = "host.name";
@@ -25,8 +25,7 @@ const LISTED: u64 = 86_400_000_000_000;
 const SERVICES_MAX: usize = 200;
 /// Range of measurements where the request does not say, in nanoseconds.
 const RANGE: u64 = 30 * 60 * 1_000_000_000;
-const POINTS_MAX: usize = 2_000;
-const POINTS: usize = 180;
+const POINTS: Limit = Limit { name: "points", default: 180, max: 2_000 };
 
 /// Sums of OpenTelemetry's conventions that only rise; their rate per second is what can be read.
 const RISING: [&str; 9] = [
@@ -148,7 +147,7 @@ struct Process {
     (status = 200, body = HostMetrics), (status = "default", body = ErrorBody)))]
 pub(crate) async fn metrics(
     State(app): Shared,
-    Path(host): Path<String>,
+    Named(host): Named<String>,
     Params(params): Params<PointParams>,
 ) -> Result<Json<HostMetrics>, ApiError> {
     let now = app.now();
@@ -159,7 +158,7 @@ pub(crate) async fn metrics(
     if params.from.is_none() {
         range.from = range.to.saturating_sub(RANGE);
     }
-    let points = limit(params.points, POINTS, POINTS_MAX);
+    let points = POINTS.of(params.points)?;
     let step_ns = range.to.saturating_sub(range.from).div_ceil(points as u64).max(1);
     let matchers = Matchers { name: None, attributes: vec![(HOST.to_owned(), host)] };
     let snapshot = app.deps.reader.snapshot().await?;

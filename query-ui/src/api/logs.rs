@@ -1,7 +1,7 @@
 //! Searching log lines.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_store::RecordQuery;
@@ -9,7 +9,7 @@ use weir_store::RecordQuery;
 use super::Shared;
 use crate::body::log::{LogBody, listed, whole};
 use crate::error::{ApiError, ErrorBody};
-use crate::params::{ListParams, Params};
+use crate::params::{ListParams, Named, Params, of_records};
 
 /// Log lines, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,7 +24,7 @@ pub(crate) async fn logs(
     State(app): Shared,
     Params(params): Params<ListParams>,
 ) -> Result<Json<LogPage>, ApiError> {
-    let search = params.search(app.now())?;
+    let search = params.search(app.now(), of_records)?;
     let snapshot = match &search.after {
         Some(cursor) => app.deps.reader.snapshot_at(cursor).await?,
         None => app.deps.reader.snapshot().await?,
@@ -37,7 +37,7 @@ pub(crate) async fn logs(
 
 #[utoipa::path(get, path = "/api/v1/logs/{id}", params(("id" = String, Path)), responses(
     (status = 200, body = LogBody), (status = "default", body = ErrorBody)))]
-pub(crate) async fn log(State(app): Shared, Path(id): Path<String>) -> Result<Json<LogBody>, ApiError> {
+pub(crate) async fn log(State(app): Shared, Named(id): Named<String>) -> Result<Json<LogBody>, ApiError> {
     let snapshot = app.deps.reader.snapshot().await?;
     let missing = || ApiError::not_found("there is no such log line; it may be older than what is kept");
     snapshot.log(&id).await?.as_ref().map(whole).map(Json).ok_or_else(missing)

@@ -11,12 +11,10 @@ use weir_store::{Operation, TraceQuery, TraceRow};
 use super::Shared;
 use crate::body::TotalBody;
 use crate::error::{ApiError, ErrorBody};
-use crate::params::{Params, SearchParams, limit};
+use crate::params::{Limit, Params, SearchParams};
 
 /// Traces that are drawn.
-const POINTS_MAX: usize = 20_000;
-/// Traces that are drawn where the request does not say.
-const POINTS: usize = 5_000;
+const POINTS: Limit = Limit { name: "limit", default: 5_000, max: 20_000 };
 
 /// The newest traces in columns of equal length.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,9 +57,8 @@ pub(crate) async fn scatter(
     Params(params): Params<SearchParams>,
 ) -> Result<Json<Scatter>, ApiError> {
     let query = TraceQuery { filter: params.filter()?, range: params.range(app.now())? };
-    query.filter.clone().split_trace()?;
     let snapshot = app.deps.reader.snapshot().await?;
-    let (rows, total) = snapshot.trace_table(&query, limit(params.limit, POINTS, POINTS_MAX)).await?;
+    let (rows, total) = snapshot.trace_table(&query, POINTS.of(params.limit)?).await?;
     let (entries, entry) = by_entry(&rows);
     Ok(Json(Scatter {
         total: total.into(),

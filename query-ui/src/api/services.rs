@@ -1,7 +1,7 @@
 //! Services and their operations.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_analysis::assemble;
@@ -12,7 +12,7 @@ use weir_store::{Agg, RecordQuery, Snapshot, Table, TimeRange, TraceQuery};
 use super::{Shared, blocking};
 use crate::colors::{Calls, calls};
 use crate::error::{ApiError, ErrorBody};
-use crate::params::{Params, RangeParams};
+use crate::params::{Named, Params, RangeParams};
 
 /// Operations of one service that are listed.
 const OPERATIONS_MAX: usize = 10_000;
@@ -93,6 +93,8 @@ pub(crate) fn is(key: Key, text: &str) -> Filter {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Operations {
     operations: Vec<Operation>,
+    /// False when the service has more operations than are listed.
+    complete: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -112,13 +114,14 @@ struct Operation {
     (status = 200, body = Operations), (status = "default", body = ErrorBody)))]
 pub(crate) async fn operations(
     State(app): Shared,
-    Path(service): Path<String>,
+    Named(service): Named<String>,
     Params(params): Params<RangeParams>,
 ) -> Result<Json<Operations>, ApiError> {
     let query = RecordQuery { filter: is(Key::Service, &service), range: params.range(app.now())? };
     let snapshot = app.deps.reader.snapshot().await?;
     let table = snapshot.aggregate(Signal::Spans, &query, &Agg::Operations { limit: OPERATIONS_MAX }).await?;
     let Table::Operations(rows) = table else { return Err(super::unexpected()) };
+    let complete = rows.len() < OPERATIONS_MAX;
     let operations = rows
         .into_iter()
         .map(|row| Operation {
@@ -131,5 +134,5 @@ pub(crate) async fn operations(
             max_ns: row.max,
         })
         .collect();
-    Ok(Json(Operations { operations }))
+    Ok(Json(Operations { operations, complete }))
 }

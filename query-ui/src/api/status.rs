@@ -37,6 +37,8 @@ pub(crate) struct Status {
     behind_ms: Option<u64>,
     /// In the order in which data passes them.
     stages: Vec<Stage>,
+    /// Where this process takes telemetry.
+    receivers: Vec<ReceiverAddress>,
     services: usize,
     hosts: usize,
 }
@@ -52,6 +54,15 @@ struct Stage {
     /// Records that were lost or refused.
     lost: u64,
     detail: String,
+}
+
+/// Where telemetry is taken.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Receiver)]
+struct ReceiverAddress {
+    /// Such as `OTLP/HTTP`.
+    protocol: String,
+    url: String,
 }
 
 #[utoipa::path(get, path = "/api/v1/status", responses(
@@ -75,6 +86,11 @@ pub(crate) async fn status(State(app): Shared) -> Result<Json<Status>, ApiError>
                 lost: stage.lost,
                 detail: stage.detail,
             })
+            .collect(),
+        receivers: report
+            .receivers
+            .into_iter()
+            .map(|receiver| ReceiverAddress { protocol: receiver.protocol, url: receiver.url })
             .collect(),
         services: overview.services,
         hosts: overview.hosts,

@@ -8,13 +8,12 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt, stream};
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_model::filter::Filter;
 use weir_store::{StoredLog, TailEvent};
 
 use super::Shared;
 use crate::body::log::{LogBody, listed};
 use crate::error::{ApiError, ErrorBody};
-use crate::params::{Params, TailParams};
+use crate::params::{Params, TailParams, of_records};
 
 /// Sent when nothing else is, so that proxies and browsers keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -40,7 +39,7 @@ pub(crate) async fn tail(
     State(app): Shared,
     Params(params): Params<TailParams>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let filter = Filter::parse(&params.q)?;
+    let filter = of_records(&params.q)?;
     let Ok(place) = app.tails.clone().try_acquire_owned() else {
         return Err(ApiError::busy("as many live tails are open as are allowed; close one and try again"));
     };

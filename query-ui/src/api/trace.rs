@@ -1,7 +1,7 @@
 //! One trace: its columns, one of its spans, its log lines.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_analysis::{Trace, assemble};
@@ -16,12 +16,12 @@ use crate::body::log::{LogBody, listed};
 use crate::body::span::{SpanBody, span as span_body};
 use crate::colors::calls;
 use crate::error::{ApiError, ErrorBody};
-use crate::params::{LimitParams, Params, limit, trace_id};
+use crate::params::{Limit, LinesParams, Named, Params, trace_id};
 
 /// Lines of a trace that are looked at, oldest first.
 const LINES_READ: usize = 20_000;
-/// Lines of a trace that one answer gives where the request does not say.
-const LINES: usize = 1_000;
+/// Lines that one answer gives.
+const LINES: Limit = Limit { name: "limit", default: 1_000, max: LINES_READ };
 
 /// One trace in columns of equal length. Rows are in depth-first order, children by start; the first is the root, if it came.
 #[derive(Debug, Serialize, ToSchema)]
@@ -148,7 +148,7 @@ impl Records {
     (status = 200, body = TraceColumns), (status = "default", body = ErrorBody)))]
 pub(crate) async fn trace(
     State(app): Shared,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Json<TraceColumns>, ApiError> {
     let records = Records::load(&app, &id).await?;
     let (mut columns, around) =
@@ -233,51 +233,68 @@ fn columns(records: &Records, trace: &Trace<'_>) -> TraceColumns {
     (status = 200, body = SpanBody), (status = "default", body = ErrorBody)))]
 pub(crate) async fn span(
     State(app): Shared,
-    Path((id, index)): Path<(String, String)>,
+    Named((id, index)): Named<(String, usize)>,
 ) -> Result<Json<SpanBody>, ApiError> {
-    let index: usize = index
-        .parse()
-        .map_err(|_| ApiError::bad("parameter", format!("`{index}` is not the number of a row")))?;
     let records = Records::load(&app, &id).await?;
     let body = records.assembled(move |records, trace| {
         let row = trace.rows.get(index)?;
         let spans: Vec<_> = records.spans.iter().map(StoredSpan::view).collect();
-        let logs: Vec<_> = records.logs.iter().map(StoredLog::view).collect();
+        let logs: Vec<_> = records.logs.iter().map(|line| (line.id.as_str(), line.view())).collect();
         Some(span_body(records.id.to_string(), trace, row, &spans, &logs))
     });
-    let missing = || {
-        ApiError::not_found(format!(
-            "the trace has no row {index}; its spans may have changed, load it again"
-        ))
-    };
-    body.await?.map(Json).ok_or_else(missing)
+    body.await?.map(Json).ok_or_else(|| no_row(index))
 }
 
-/// Log lines of a trace, oldest first.
+fn no_row(index: usize) -> ApiError {
+    ApiError::not_found(format!("the trace has no row {index}; its spans may have changed, load it again"))
+}
+
+/// Log lines of a trace or of one of its spans, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TraceLogs {
     logs: Vec<LogBody>,
     total: TotalBody,
 }
 
-#[utoipa::path(get, path = "/api/v1/traces/{traceId}/logs", params(("traceId" = String, Path), LimitParams), responses(
+#[utoipa::path(get, path = "/api/v1/traces/{traceId}/logs", params(("traceId" = String, Path), LinesParams), responses(
     (status = 200, body = TraceLogs), (status = "default", body = ErrorBody)))]
 pub(crate) async fn trace_logs(
     State(app): Shared,
-    Path(id): Path<String>,
-    Params(params): Params<LimitParams>,
+    Named(id): Named<String>,
+    Params(params): Params<LinesParams>,
 ) -> Result<Json<TraceLogs>, ApiError> {
-    let limit = limit(params.limit, LINES, LINES_READ);
+    let limit = LINES.of(params.limit)?;
     let records = Records::load(&app, &id).await?;
     let answer = records.assembled(move |records, trace| TraceLogs {
-        logs: records
-            .logs
-            .iter()
-            .zip(&trace.log_rows)
-            .take(limit)
-            .map(|(line, row)| LogBody { span: Some(row_or_none(*row)), ..listed(line) })
-            .collect(),
+        logs: lines(records, trace).take(limit).collect(),
         total: records.lines.into(),
     });
     answer.await.map(Json)
+}
+
+#[utoipa::path(get, path = "/api/v1/traces/{traceId}/spans/{index}/logs",
+    params(("traceId" = String, Path), ("index" = usize, Path, description = "Row in the trace's columns"), LinesParams), responses(
+    (status = 200, body = TraceLogs), (status = "default", body = ErrorBody)))]
+pub(crate) async fn span_logs(
+    State(app): Shared,
+    Named((id, index)): Named<(String, usize)>,
+    Params(params): Params<LinesParams>,
+) -> Result<Json<TraceLogs>, ApiError> {
+    let limit = LINES.of(params.limit)?;
+    let records = Records::load(&app, &id).await?;
+    // Lines beyond those that were read may be of any span.
+    let all_read = records.lines.exact && records.lines.value == records.logs.len() as u64;
+    let answer = records.assembled(move |records, trace| {
+        let row = trace.rows.get(index)?;
+        let total = Total { value: row.logs.into(), exact: all_read };
+        let of_span = lines(records, trace).filter(|line| line.span == Some(index as i64));
+        Some(TraceLogs { logs: of_span.take(limit).collect(), total: total.into() })
+    });
+    answer.await?.map(Json).ok_or_else(|| no_row(index))
+}
+
+/// The lines of a trace, each with the row of its span.
+fn lines<'r>(records: &'r Records, trace: &'r Trace<'_>) -> impl Iterator<Item = LogBody> + 'r {
+    let rows = trace.log_rows.iter();
+    records.logs.iter().zip(rows).map(|(line, row)| LogBody { span: Some(row_or_none(*row)), ..listed(line) })
 }

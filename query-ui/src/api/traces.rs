@@ -10,7 +10,7 @@ use weir_store::{Operation, Snapshot, TraceHit, TraceQuery};
 use super::{Shared, blocking};
 use crate::body::TotalBody;
 use crate::error::{ApiError, ErrorBody};
-use crate::params::{ListParams, Params};
+use crate::params::{ListParams, Params, of_traces};
 
 /// Spans that are read for one page to tell where the time went; traces beyond them say nothing of it.
 const SPANS_READ: u64 = 200_000;
@@ -70,14 +70,12 @@ pub(crate) async fn traces(
     State(app): Shared,
     Params(params): Params<ListParams>,
 ) -> Result<Json<TracePage>, ApiError> {
-    let search = params.search(app.now())?;
+    let search = params.search(app.now(), of_traces)?;
     let snapshot = match &search.after {
         Some(cursor) => app.deps.reader.snapshot_at(cursor).await?,
         None => app.deps.reader.snapshot().await?,
     };
     let query = TraceQuery { filter: search.filter.clone(), range: search.range };
-    // Checked here, where the error can still say what to do.
-    search.filter.clone().split_trace()?;
     let page = snapshot.traces(&query, search.limit, search.after.as_ref()).await?;
     let (_, total) = snapshot.trace_table(&query, 0).await?;
     let cursor = search.cursor(page.next.as_ref());

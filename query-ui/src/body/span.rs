@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use weir_analysis::{Flags, Origin, Row, Trace};
 use weir_model::identity;
-use weir_model::otlp::{LogRef, SpanRef, Value};
+use weir_model::otlp::{Attrs, LogRef, SpanRef, Value};
 
 use super::attr::{AttrBody, attrs};
 use super::log::ScopeBody;
@@ -70,15 +70,17 @@ struct SourceBody {
     name: String,
     /// In bytes; `null` where that is not known.
     offset: Option<i64>,
+    /// Id of the line itself; `null` where it is not among those that were read with the trace.
+    log: Option<String>,
 }
 
-/// The span in a row, from the records that the trace was assembled from.
+/// The span in a row, from the records that the trace was assembled from; log lines with their ids.
 pub(crate) fn span(
     trace_id: String,
     trace: &Trace<'_>,
     row: &Row,
     spans: &[SpanRef<'_>],
-    logs: &[LogRef<'_>],
+    logs: &[(&str, LogRef<'_>)],
 ) -> SpanBody {
     let mut body = SpanBody {
         trace_id,
@@ -100,11 +102,11 @@ pub(crate) fn span(
         source: None,
     };
     match row.origin {
-        Origin::Observed { line } => body.resource = attrs(logs[line].resource.attrs()),
+        Origin::Observed { line } => body.resource = attrs(logs[line].1.resource.attrs()),
         Origin::Span { span, derived } => {
             reported(&mut body, &spans[span]);
             let line = derived.or(row.flags.has(Flags::DERIVED).then_some(span));
-            body.source = line.and_then(|line| source(&spans[line]));
+            body.source = line.and_then(|line| source(&spans[line], logs));
         }
     }
     body
@@ -150,8 +152,20 @@ fn reported(body: &mut SpanBody, record: &SpanRef<'_>) {
         .collect();
 }
 
-fn source(record: &SpanRef<'_>) -> Option<SourceBody> {
+fn source(record: &SpanRef<'_>, logs: &[(&str, LogRef<'_>)]) -> Option<SourceBody> {
     let name = record.resource.attrs().get(identity::SOURCE)?.as_str()?.to_owned();
-    let offset = record.span.attrs().get(identity::OFFSET).and_then(|value: Value<'_>| value.as_int());
-    Some(SourceBody { name, offset })
+    let place = |resource: Attrs<'_>, record: Attrs<'_>| {
+        let number = |key| record.get(key).and_then(|value: Value<'_>| value.as_int());
+        let incarnation = resource.get(identity::INCARNATION)?.as_str()?.to_owned();
+        Some((incarnation, number(identity::OFFSET)?, number(identity::ORDINAL).unwrap_or(0)))
+    };
+    let of_span = place(record.resource.attrs(), record.span.attrs());
+    let line = of_span.as_ref().and_then(|of_span| {
+        logs.iter().find(|(_, line)| place(line.resource.attrs(), line.log.attrs()).as_ref() == Some(of_span))
+    });
+    Some(SourceBody {
+        name,
+        offset: of_span.as_ref().map(|(_, offset, _)| *offset),
+        log: line.map(|(id, _)| (*id).to_owned()),
+    })
 }
