@@ -6,11 +6,14 @@
 //! Rules that hold on both, and that callers must follow:
 //! - Written bytes survive a crash only after [`File::sync`].
 //! - A created, renamed or removed name survives only after [`Disk::sync_dir`] of its folder.
-//! - After a failed [`File::sync`] nothing is known about the bytes since the last successful one; they are to be written again elsewhere.
+//! - After a failed [`File::append`] or [`File::sync`] nothing is known about the bytes since the last successful sync, and a later sync does
+//!   not make them durable: the file is to be cut to what it was then, or given up, and the bytes are to be written again.
 //!
 //! All calls block; async code makes them on threads that may.
 
+mod dice;
 mod real;
+mod replaced;
 pub mod sim;
 
 use std::fmt::Debug;
@@ -18,7 +21,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use dice::Dice;
 pub use real::RealDisk;
+pub use replaced::{Replaced, write_atomic};
+
+/// The content of a file that is not written to any more.
+pub type Mapped = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// An open file. Dropping it closes it.
 pub trait File: Debug + Send + Sync {
@@ -34,6 +42,8 @@ pub trait File: Debug + Send + Sync {
     fn truncate(&self, len: u64) -> io::Result<()>;
     /// Makes the content durable, not the name.
     fn sync(&self) -> io::Result<()>;
+    /// The whole content for reading in place; the file must not be written to or cut afterwards. It may be removed: the content stays.
+    fn map(&self) -> io::Result<Mapped>;
 }
 
 /// Held as long as the folder is this process's alone.
@@ -48,7 +58,7 @@ pub trait Disk: Debug + Send + Sync {
     /// Replaces an existing target in one step.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Removes a folder with all that is in it.
+    /// Removes a folder with all that is in it; a crash may leave a part, until [`sync_dir`](Self::sync_dir) of the folder above.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Names in a folder, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
@@ -67,22 +77,6 @@ pub fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; file.len()? as usize];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
-}
-
-/// Replaces a file's content in one durable step: after a crash it is the old or the new one, whole.
-pub fn write_atomic(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().ok_or_else(|| io::Error::other("a file needs a folder"))?;
-    let mut name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?.to_owned();
-    name.push(".new");
-    let temporary = dir.join(name);
-    if disk.exists(&temporary)? {
-        disk.remove(&temporary)?;
-    }
-    let file = disk.open(&temporary)?;
-    file.append(bytes)?;
-    file.sync()?;
-    disk.rename(&temporary, path)?;
-    disk.sync_dir(dir)
 }
 
 #[cfg(test)]
@@ -108,6 +102,10 @@ mod tests {
         write_atomic(disk, &dir.join("two"), b"x").unwrap();
         write_atomic(disk, &dir.join("two"), b"yy").unwrap();
         assert_eq!(disk.list(&dir).unwrap(), ["one", "two"]);
+        let mapped = disk.open_read(&path).unwrap().map().unwrap();
+        assert_eq!((*mapped).as_ref(), b"hello wo!");
+        assert!((*disk.open(&dir.join("empty")).unwrap().map().unwrap()).as_ref().is_empty());
+        disk.remove(&dir.join("empty")).unwrap();
         disk.rename(&path, &dir.join("two")).unwrap();
         assert_eq!(read(disk, &dir.join("two")).unwrap(), b"hello wo!");
         // The handle follows the file, not the name.

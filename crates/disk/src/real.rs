@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Disk, File, Lock};
+use super::{Disk, File, Lock, Mapped};
 
 /// Name of the file that holds a folder's lock.
 const LOCK_FILE: &str = "lock";
@@ -37,6 +37,15 @@ impl File for RealFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn map(&self) -> io::Result<Mapped> {
+        if self.len()? == 0 {
+            // The operating system maps no empty files.
+            return Ok(Arc::new([]));
+        }
+        // SAFETY: the seam says that a mapped file is neither written to nor cut any more; one that is removed stays mapped.
+        Ok(Arc::new(unsafe { memmap2::Mmap::map(&self.0) }?))
     }
 }
 

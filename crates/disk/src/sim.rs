@@ -3,14 +3,19 @@
 //! Each mutating call is one numbered step with a name such as `append spans/0.log`. [`SimDisk::crash_at`] makes the disk stop before
 //! a step: that call and all later ones fail, as if the machine had lost power. [`SimDisk::restart`] gives the disk as it would be found
 //! afterwards: for every file a random choice among what was written since its last sync (nothing, a cut-off part, blocks out of order),
-//! for every folder the synced names and a random part of the unsynced changes, kept in order.
+//! for every folder the synced names and a random part of the unsynced changes, kept in order, and of a removed folder nothing or a part.
+//! [`SimDisk::kill`] gives what the next process finds when only this one died: everything, but what was not synced may still be lost later.
+//!
+//! [`SimDisk::fail_at`] lets a step fail. A failed append has written a part. After a failed sync a later one that succeeds does not make
+//! durable what the failed one should have: the system dropped those pages (as Linux does, <https://lwn.net/Articles/752063/>).
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Disk, File, Lock};
+use super::{Dice, Disk, File, Lock, Mapped};
 
 /// Unsynced data may be lost block by block; bytes.
 const BLOCK: usize = 512;
@@ -19,6 +24,8 @@ const BLOCK: usize = 512;
 struct Inode {
     now: Vec<u8>,
     synced: Vec<u8>,
+    /// Bytes of a failed sync: they look written, and no later sync makes them durable.
+    dropped: Option<Range<usize>>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,10 +44,12 @@ struct Dir {
 
 #[derive(Debug)]
 struct State {
-    random: u64,
+    dice: Dice,
     inodes: BTreeMap<u64, Inode>,
     next_inode: u64,
     dirs: BTreeMap<PathBuf, Dir>,
+    /// Removed folders whose parent was not synced since.
+    removed: BTreeMap<PathBuf, Dir>,
     locks: HashSet<PathBuf>,
     steps: Vec<String>,
     crash_at: Option<usize>,
@@ -79,7 +88,7 @@ impl SimDisk {
         self.state().crash_at = Some(step);
     }
 
-    /// Lets one step fail with an errno such as `libc::ENOSPC`; nothing of it is done.
+    /// Lets one step fail with an errno such as `libc::ENOSPC`; only of an append a part may be done.
     pub fn fail_at(&self, step: usize, errno: i32) {
         self.state().fail_at.insert(step, errno);
     }
@@ -96,9 +105,22 @@ impl SimDisk {
         let mut inodes = BTreeMap::new();
         for (id, inode) in state.inodes.clone() {
             let kept = state.survivors(&inode);
-            inodes.insert(id, Inode { now: kept.clone(), synced: kept });
+            inodes.insert(id, Inode { now: kept.clone(), synced: kept, dropped: None });
         }
         let mut dirs = BTreeMap::new();
+        for (path, mut dir) in state.removed.clone() {
+            let gone = path
+                .ancestors()
+                .skip(1)
+                .any(|above| !state.dirs.contains_key(above) && !dirs.contains_key(above));
+            if gone || state.below(2) == 0 {
+                continue;
+            }
+            dir.changes.clear();
+            let names: Vec<_> = dir.synced.into_iter().filter(|_| state.below(2) == 0).collect();
+            dir.synced = names.into_iter().collect();
+            dirs.insert(path, Dir { now: dir.synced.clone(), ..dir });
+        }
         for (path, dir) in state.dirs.clone() {
             let mut names = dir.synced;
             let kept = state.below(dir.changes.len() as u64 + 1) as usize;
@@ -110,9 +132,20 @@ impl SimDisk {
             }
             dirs.insert(path, Dir { now: names.clone(), synced: names, changes: Vec::new() });
         }
-        let seed = state.next_random();
+        let seed = state.dice.roll();
         let mut next = State::new(seed, inodes, dirs);
         next.next_inode = state.next_inode;
+        SimDisk { state: Arc::new(Mutex::new(next)) }
+    }
+
+    /// The disk as the next process finds it when this one is killed now and the machine goes on. The old one is dead from here on.
+    pub fn kill(&self) -> SimDisk {
+        let mut state = self.state();
+        state.crash_at = Some(0);
+        let seed = state.dice.roll();
+        let mut next = State::new(seed, state.inodes.clone(), state.dirs.clone());
+        next.next_inode = state.next_inode;
+        next.removed = state.removed.clone();
         SimDisk { state: Arc::new(Mutex::new(next)) }
     }
 }
@@ -120,10 +153,11 @@ impl SimDisk {
 impl State {
     fn new(seed: u64, inodes: BTreeMap<u64, Inode>, dirs: BTreeMap<PathBuf, Dir>) -> Self {
         Self {
-            random: seed,
+            dice: Dice::new(seed),
             inodes,
             next_inode: 0,
             dirs,
+            removed: BTreeMap::new(),
             locks: HashSet::new(),
             steps: Vec::new(),
             crash_at: None,
@@ -131,17 +165,8 @@ impl State {
         }
     }
 
-    /// SplitMix64: small, seeded, and good enough to choose what is lost.
-    fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     fn below(&mut self, n: u64) -> u64 {
-        self.next_random() % n
+        self.dice.below(n)
     }
 
     fn power(&self) -> io::Result<()> {
@@ -163,6 +188,15 @@ impl State {
 
     /// What a crash leaves of a file: its synced content, and of what came later all, nothing, a part, or some blocks with zeros between.
     fn survivors(&mut self, inode: &Inode) -> Vec<u8> {
+        let mut kept = self.survivors_of_syncs(inode);
+        if let Some(range) = &inode.dropped {
+            let end = range.end.min(kept.len());
+            kept[range.start.min(end)..end].fill(0);
+        }
+        kept
+    }
+
+    fn survivors_of_syncs(&mut self, inode: &Inode) -> Vec<u8> {
         let common = inode.now.iter().zip(&inode.synced).take_while(|(a, b)| a == b).count();
         let choice = self.below(4);
         if common < inode.synced.len() {
@@ -243,7 +277,16 @@ impl SimFile {
 
 impl File for SimFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        self.change("append", |inode| inode.now.extend_from_slice(bytes))
+        let mut state = self.disk.state();
+        let done = state.step("append", &self.path);
+        let written = match &done {
+            Ok(()) => bytes.len(),
+            Err(_) if state.power().is_err() => return done,
+            Err(_) => state.below(bytes.len() as u64 + 1) as usize,
+        };
+        let inode = state.inodes.get_mut(&self.inode).ok_or_else(|| not_found(&self.path))?;
+        inode.now.extend_from_slice(&bytes[..written]);
+        done
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
@@ -258,11 +301,33 @@ impl File for SimFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.change("truncate", |inode| inode.now.truncate(len as usize))
+        self.change("truncate", |inode| {
+            inode.now.truncate(len as usize);
+            inode.dropped =
+                inode.dropped.take().map(|r| r.start..r.end.min(len as usize)).filter(|r| !r.is_empty());
+        })
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.change("sync", |inode| inode.synced = inode.now.clone())
+        let mut state = self.disk.state();
+        let done = state.step("sync", &self.path);
+        if done.is_err() && state.power().is_err() {
+            return done;
+        }
+        let inode = state.inodes.get_mut(&self.inode).ok_or_else(|| not_found(&self.path))?;
+        match done {
+            Ok(()) => inode.synced = inode.now.clone(),
+            Err(_) => {
+                let common = inode.now.iter().zip(&inode.synced).take_while(|(a, b)| a == b).count();
+                let start = inode.dropped.as_ref().map_or(common, |range| range.start.min(common));
+                inode.dropped = Some(start..inode.now.len());
+            }
+        }
+        done
+    }
+
+    fn map(&self) -> io::Result<Mapped> {
+        self.read(|now| Arc::new(now.to_vec()) as Mapped)
     }
 }
 
@@ -292,7 +357,7 @@ impl Disk for SimDisk {
                 state.step("create", path)?;
                 state.next_inode += 1;
                 let inode = state.next_inode;
-                state.inodes.insert(inode, Inode { now: Vec::new(), synced: Vec::new() });
+                state.inodes.insert(inode, Inode { now: Vec::new(), synced: Vec::new(), dropped: None });
                 state.change(dir, Change::Put(name.into(), inode))?;
                 inode
             }
@@ -340,7 +405,10 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.dir(path)?;
         state.step("remove_dir_all", path)?;
-        state.dirs.retain(|dir, _| !dir.starts_with(path));
+        let (gone, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut state.dirs).into_iter().partition(|(dir, _)| dir.starts_with(path));
+        state.dirs = kept;
+        state.removed.extend(gone);
         Ok(())
     }
 
@@ -374,6 +442,8 @@ impl Disk for SimDisk {
         for dir in path.ancestors() {
             state.dirs.entry(dir.into()).or_default();
         }
+        // Creating is durable here, and so is what made room for it.
+        state.removed.retain(|dir, _| !dir.starts_with(path));
         Ok(())
     }
 
@@ -383,6 +453,9 @@ impl Disk for SimDisk {
         let dir = state.dir(path)?;
         dir.synced = dir.now.clone();
         dir.changes.clear();
+        let children: Vec<PathBuf> =
+            state.removed.keys().filter(|d| d.parent() == Some(path)).cloned().collect();
+        state.removed.retain(|dir, _| !children.iter().any(|child| dir.starts_with(child)));
         Ok(())
     }
 
@@ -447,13 +520,65 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_step_does_nothing() {
-        let disk = SimDisk::new(1);
-        let file = disk.open(Path::new("/log")).unwrap();
-        disk.fail_at(disk.steps(), libc::ENOSPC);
-        assert_eq!(file.append(b"x").unwrap_err().raw_os_error(), Some(libc::ENOSPC));
-        assert_eq!(file.len().unwrap(), 0);
-        file.append(b"x").unwrap();
-        assert_eq!(file.len().unwrap(), 1);
+    fn a_failing_append_writes_a_part() {
+        let mut parts = HashSet::new();
+        for seed in 0..50 {
+            let disk = SimDisk::new(seed);
+            let file = disk.open(Path::new("/log")).unwrap();
+            disk.fail_at(disk.steps(), libc::ENOSPC);
+            assert_eq!(file.append(b"xyz").unwrap_err().raw_os_error(), Some(libc::ENOSPC));
+            parts.insert(file.len().unwrap());
+            file.truncate(0).unwrap();
+            file.append(b"x").unwrap();
+            assert_eq!(file.len().unwrap(), 1);
+        }
+        assert_eq!(parts, HashSet::from([0, 1, 2, 3]));
+    }
+
+    #[test]
+    fn what_a_failed_sync_dropped_no_later_sync_brings_back() {
+        for cut in [false, true] {
+            let disk = SimDisk::new(1);
+            let path = Path::new("/log");
+            let file = disk.open(path).unwrap();
+            disk.sync_dir(Path::new("/")).unwrap();
+            file.append(b"kept").unwrap();
+            file.sync().unwrap();
+            file.append(b"gone").unwrap();
+            disk.fail_at(disk.steps(), libc::EIO);
+            file.sync().unwrap_err();
+            if cut {
+                file.truncate(4).unwrap();
+                file.append(b"back").unwrap();
+            }
+            file.sync().unwrap();
+            let expect: &[u8] = if cut { b"keptback" } else { b"kept\0\0\0\0" };
+            assert_eq!(read(&disk.restart(), path).unwrap(), expect);
+        }
+    }
+
+    #[test]
+    fn a_removed_folder_may_come_back_in_part_until_its_parent_is_synced() {
+        let mut found = HashSet::new();
+        for seed in 0..50 {
+            let disk = SimDisk::new(seed);
+            let dir = Path::new("/shard");
+            disk.create_dir_all(dir).unwrap();
+            for name in ["a", "b"] {
+                disk.open(&dir.join(name)).unwrap();
+            }
+            disk.sync_dir(dir).unwrap();
+            disk.remove_dir_all(dir).unwrap();
+            assert!(!disk.exists(dir).unwrap());
+            let killed = disk.kill();
+            let disk = killed.restart();
+            found.insert(disk.exists(dir).unwrap().then(|| disk.list(dir).unwrap().len()));
+            if disk.exists(dir).unwrap() {
+                disk.remove_dir_all(dir).unwrap();
+                disk.sync_dir(Path::new("/")).unwrap();
+                assert!(!disk.restart().exists(dir).unwrap());
+            }
+        }
+        assert_eq!(found, HashSet::from([None, Some(0), Some(1), Some(2)]));
     }
 }

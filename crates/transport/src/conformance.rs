@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir_model::{Incarnation, Signal};
 
-use crate::{Batch, Event, Lane, Origin, Position, Receiver, Sender};
+use crate::{Batch, Event, Lane, Origin, Position, ReceiveError, Receiver, SendErrorKind, Sender};
 
 /// How long a test waits for what must come. Generous: it is only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -17,8 +17,27 @@ pub fn numbered(signal: Signal, n: u64) -> Batch {
     Batch { signal, origins: vec![origin], route: n, arrived: 1_000 + n, body }
 }
 
+/// The next event, as an owner reads it: what fails for passing reasons is tried again.
 async fn event(receiver: &mut dyn Receiver) -> Event {
-    tokio::time::timeout(PATIENCE, receiver.next()).await.expect("an event comes").expect("no error")
+    loop {
+        match tokio::time::timeout(PATIENCE, receiver.next()).await.expect("an event comes") {
+            Err(ReceiveError::Retry(_)) => {}
+            other => return other.expect("no error that stays"),
+        }
+    }
+}
+
+/// Sends as a caller does: what is refused for passing reasons is sent again.
+async fn send(sender: &dyn Sender, mut batch: Batch) -> Position {
+    loop {
+        match tokio::time::timeout(PATIENCE, sender.send(batch)).await.expect("an answer comes") {
+            Ok(position) => return position,
+            Err(error) => {
+                assert!(matches!(error.kind, SendErrorKind::Retry { .. }), "{error}");
+                batch = *error.batch;
+            }
+        }
+    }
 }
 
 async fn assigned(receiver: &mut dyn Receiver) -> Lane {
@@ -44,7 +63,7 @@ pub async fn take(receiver: &mut dyn Receiver, count: usize) -> Vec<(Position, B
     all
 }
 
-/// Runs the battery on a fresh, empty log. `receiver` opens a new receiver of the same log each time.
+/// Runs the battery on a fresh, empty log, which may be behind a fault decorator of [`Rates::PASSING`](crate::faulty::Rates::PASSING). `receiver` opens a new receiver of the same log each time.
 pub async fn run<R: Receiver>(signal: Signal, sender: &dyn Sender, receiver: impl Fn() -> R) {
     what_was_sent_comes_in_order(signal, sender, &receiver).await;
     any_position_can_be_read_again(signal, &receiver).await;
@@ -60,7 +79,7 @@ async fn what_was_sent_comes_in_order<R: Receiver>(
 ) {
     let mut last = None;
     for n in 0..10 {
-        let position = sender.send(numbered(signal, n)).await.expect("taken");
+        let position = send(sender, numbered(signal, n)).await;
         assert!(last < Some(position), "positions grow");
         last = Some(position);
     }
@@ -96,8 +115,8 @@ async fn a_waiting_reader_is_woken<R: Receiver>(
     let lane = assigned(&mut receiver).await;
     receiver.seek(lane, Position(0)).await.expect("seek");
     take(&mut receiver, 10).await;
-    let (sent, got) = tokio::join!(sender.send(numbered(signal, 10)), take(&mut receiver, 1));
-    assert_eq!(got, [(sent.expect("taken"), numbered(signal, 10))]);
+    let (sent, got) = tokio::join!(send(sender, numbered(signal, 10)), take(&mut receiver, 1));
+    assert_eq!(got, [(sent, numbered(signal, 10))]);
 }
 
 async fn a_paused_lane_is_quiet<R: Receiver>(signal: Signal, sender: &dyn Sender, receiver: &impl Fn() -> R) {
@@ -106,9 +125,9 @@ async fn a_paused_lane_is_quiet<R: Receiver>(signal: Signal, sender: &dyn Sender
     receiver.seek(lane, Position(0)).await.expect("seek");
     take(&mut receiver, 11).await;
     receiver.pause(lane, true).await;
-    sender.send(numbered(signal, 11)).await.expect("taken");
+    send(sender, numbered(signal, 11)).await;
     // The batch is there already: a receiver that did not pause would answer at the first poll or soon after.
-    let quiet = tokio::time::timeout(Duration::from_millis(50), receiver.next()).await;
+    let quiet = tokio::time::timeout(Duration::from_millis(50), event(&mut receiver)).await;
     assert!(quiet.is_err(), "a paused lane delivers nothing, got {quiet:?}");
     receiver.pause(lane, false).await;
     assert_eq!(take(&mut receiver, 1).await[0].1, numbered(signal, 11), "and goes on where it stood");

@@ -10,6 +10,7 @@ use weir_disk::{Disk, RealDisk};
 use weir_model::Signal;
 use weir_transport::conformance::{numbered, run, take};
 use weir_transport::disk_log::{DiskLog, DiskLogReceiver, DiskLogSender, OpenError, Settings, check};
+use weir_transport::faulty::{Faults, FaultyReceiver, FaultySender, Rates};
 use weir_transport::memory::MemoryLog;
 use weir_transport::{Batch, Cause, Event, Lane, Position, Receiver, SendErrorKind, Sender};
 
@@ -37,6 +38,21 @@ async fn the_disk_log_passes_the_battery() {
 async fn the_log_in_memory_passes_the_battery() {
     let log = MemoryLog::new(LANE);
     run(Signal::Spans, &log, || log.receiver()).await;
+}
+
+#[tokio::test]
+async fn the_battery_passes_through_faults() {
+    for seed in 0..20 {
+        let faults = |n: u64| Faults::new(Rates::PASSING, seed * 100 + n);
+        let memory = MemoryLog::new(LANE);
+        let sender = FaultySender::new(memory.clone(), faults(0));
+        run(Signal::Spans, &sender, || FaultyReceiver::new(memory.receiver(), faults(1))).await;
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(seed));
+        let log = open(&disk, Path::new("/log"), small());
+        let sender = FaultySender::new(DiskLogSender::start(log.clone()).unwrap(), faults(2));
+        run(Signal::Spans, &sender, || FaultyReceiver::new(DiskLogReceiver::new(log.clone()), faults(3)))
+            .await;
+    }
 }
 
 async fn read_all(log: &Arc<DiskLog>) -> Vec<(Position, Batch)> {

@@ -180,14 +180,17 @@ fn recover(disk: &dyn Disk, dir: &Path, first: Position) -> io::Result<(Vec<Segm
             let scan = segment::scan(file.as_ref(), first)?;
             if scan.rest > 0 {
                 file.truncate(scan.len)?;
-                file.sync()?;
                 stats.torn_bytes = scan.rest;
             }
+            // A process that was killed may have left sound records that are not synced. They are delivered from here on, so the store must
+            // not be able to know more than the log after a loss of power.
+            file.sync()?;
             len = scan.len;
             stats.next = first.0 + scan.records;
         }
         segments.push(Segment { first, file, len });
     }
+    disk.sync_dir(dir)?;
     Ok((segments, stats))
 }
 
