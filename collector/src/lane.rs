@@ -105,7 +105,7 @@ impl SignalLoop {
     async fn handle(&mut self, event: Event, shutdown: &CancellationToken) -> anyhow::Result<()> {
         match event {
             Event::Assigned(lane, epoch) => {
-                let from = self.writer.begin(lane, epoch).await?.unwrap_or_default();
+                let Some(from) = self.begin(lane, epoch, shutdown).await? else { return Ok(()) };
                 self.epochs.insert(lane, epoch);
                 self.receiver
                     .seek(lane, from)
@@ -134,6 +134,28 @@ impl SignalLoop {
             }
         }
         Ok(())
+    }
+
+    /// From where a lane is to be delivered; `None` when it is another's already, or the process is to end.
+    async fn begin(
+        &mut self,
+        lane: Lane,
+        epoch: Epoch,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Option<Position>> {
+        let mut wait = RETRY;
+        loop {
+            match self.writer.begin(lane, epoch).await {
+                Ok(from) => return Ok(Some(from.unwrap_or_default())),
+                Err(WriteError::Fenced(_)) => return Ok(None),
+                Err(WriteError::Fatal(message)) => bail!(message),
+                Err(WriteError::Retry(message)) => {
+                    if !self.again(&mut wait, &message, shutdown).await {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
     }
 
     async fn write(

@@ -4,9 +4,13 @@
 //! a [`Snapshot`]: one consistent state, in which every record stored so far stands exactly once. What a search means is
 //! [`weir_model::filter`]; an engine finds candidates any way it likes and verifies with it.
 
+pub mod conformance;
+pub mod faulty;
+pub mod memory;
 mod query;
 mod ranges;
 mod read;
+mod text;
 mod write;
 
 pub use query::{
@@ -17,4 +21,5 @@ pub use read::{
     FieldKey, LedgerRow, Matchers, Operation, Reader, Series, ServiceRow, Snapshot, StoreError,
     StoreErrorKind, StoredLog, StoredSpan, TailEvent, TraceHit, TraceRow, Values,
 };
+pub use text::{listed_values, value_text};
 pub use write::{PutError, Report, Revision, State, WriteError, Writer};

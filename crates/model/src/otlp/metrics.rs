@@ -78,6 +78,13 @@ impl<'a> Metric<'a> {
     }
 }
 
+impl Metric<'_> {
+    /// How many points the metric has, of whatever kind: all five hold them in the same field.
+    pub fn point_count(&self) -> usize {
+        Fields::new(self.data).map_while(Result::ok).filter(|f| f.number == 1).count()
+    }
+}
+
 fn sum_kind(message: &[u8]) -> MetricKind {
     let (mut monotonic, mut cumulative) = (false, false);
     for field in Fields::new(message).map_while(Result::ok) {
