@@ -78,6 +78,20 @@ impl Ledger {
         self.file.clone()
     }
 
+    /// Writes durably behind `mark` what [`take_fresh`](Self::take_fresh) gave, and returns the mark behind it.
+    pub(crate) fn write(file: &dyn File, mark: LedgerMark, fresh: &[u8]) -> io::Result<LedgerMark> {
+        if fresh.is_empty() {
+            return Ok(mark);
+        }
+        // A write that failed before may have left a part behind.
+        if file.len()? != mark.len {
+            file.truncate(mark.len)?;
+        }
+        file.append(fresh)?;
+        file.sync()?;
+        Ok(LedgerMark { len: mark.len + fresh.len() as u64 })
+    }
+
     pub(crate) fn rows(&self) -> Vec<LedgerRow> {
         let row = |(&(incarnation, partition), ranges): (&(Incarnation, u32), &RangeSet)| LedgerRow {
             incarnation,

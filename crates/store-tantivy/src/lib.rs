@@ -7,6 +7,8 @@ mod aggregate;
 mod bits;
 mod bodies;
 mod candidates;
+mod clock;
+mod directory;
 mod error;
 mod ledger;
 mod pairs;
@@ -41,6 +43,7 @@ use weir_store::{
 };
 use weir_transport::{Batch, Epoch, Lane, Position};
 
+pub use clock::Clock;
 use part::Part;
 use snapshot::{Kept, Mark, TantivySnapshot, View};
 
@@ -53,12 +56,16 @@ pub struct Settings {
     pub shard_bytes: u64,
     /// Age at which a shard that has records is sealed.
     pub shard_age: Duration,
+    /// Segments of the open shard at which the smaller half is merged into one.
+    pub merge_segments: usize,
     /// Sealed shards whose last record arrived longer ago are removed.
     pub retain_age: Duration,
     /// Bytes of sealed shards of one signal beyond which the oldest is removed.
     pub retain_bytes: u64,
     /// Batches a live tail may lag behind before it loses some.
     pub live_batches: usize,
+    /// What age is counted by.
+    pub clock: Clock,
 }
 
 impl Default for Settings {
@@ -67,9 +74,11 @@ impl Default for Settings {
             shard_records: 10_000_000,
             shard_bytes: 2 << 30,
             shard_age: Duration::from_secs(3600),
+            merge_segments: 16,
             retain_age: Duration::from_secs(7 * 86_400),
             retain_bytes: 50 << 30,
             live_batches: 256,
+            clock: Clock::System,
         }
     }
 }

@@ -16,11 +16,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
-use weir_disk::{Disk, write_atomic};
+use weir_disk::{Disk, Replaced};
 use weir_model::identity;
 use weir_model::otlp::{Groups, Log, Span};
 use weir_model::{Incarnation, Signal};
@@ -29,7 +28,7 @@ use weir_transport::{Batch, Epoch, Lane, Position};
 
 use crate::Settings;
 use crate::error::Error;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerMark};
 use crate::shard::{Commit, Shard, ShardView, lane_of};
 use crate::tail::TailBatch;
 
@@ -91,7 +90,17 @@ pub(crate) struct PartView {
 struct Shards {
     open: Shard,
     manifest: Manifest,
-    opened: SystemTime,
+    file: Replaced,
+    /// A commit that readers do not see yet.
+    unshown: Option<Committed>,
+}
+
+/// What a commit made durable.
+struct Committed {
+    /// Batches at the beginning of the tail.
+    batches: usize,
+    lanes: Vec<(u32, u64)>,
+    mark: LedgerMark,
 }
 
 pub(crate) struct Part {
@@ -117,23 +126,22 @@ impl Part {
         settings: Settings,
     ) -> Result<Self, Error> {
         disk.create_dir_all(&dir)?;
-        let path = dir.join(MANIFEST);
-        let mut manifest: Manifest = match disk.exists(&path)? {
-            true => {
-                serde_json::from_slice(&weir_disk::read(disk.as_ref(), &path)?).map_err(Error::damaged)?
+        let mut file = Replaced::open(disk.clone(), dir.join(MANIFEST))?;
+        let manifest: Manifest = match file.content() {
+            Some(bytes) => serde_json::from_slice(bytes).map_err(Error::damaged)?,
+            None => {
+                let first = ShardMeta { id: 1, base: 0, last_arrival: 0, bytes: 0 };
+                let manifest = Manifest { shards: vec![first], start: Commit::default() };
+                write_manifest(&mut file, &manifest)?;
+                manifest
             }
-            false => Manifest::default(),
         };
-        if manifest.shards.is_empty() {
-            manifest.shards.push(ShardMeta { id: 1, base: 0, last_arrival: 0, bytes: 0 });
-            write_manifest(disk.as_ref(), &path, &manifest)?;
-        }
         remove_strangers(disk.as_ref(), &dir, &manifest)?;
         let mut identities = HashSet::new();
         let mut views = Vec::new();
         let mut open = None;
         for meta in &manifest.shards {
-            let mut shard = Shard::open(disk.as_ref(), &shard_dir(&dir, meta.id), signal, meta.base)?;
+            let mut shard = Shard::open(&disk, &shard_dir(&dir, meta.id), signal, meta.base)?;
             shard.rebuild(|record| {
                 if signal == Signal::Spans {
                     identities.insert(identity_of(record));
@@ -164,7 +172,7 @@ impl Part {
             sealed: views,
             open: open_view,
         };
-        let shards = Shards { open: open_shard, manifest, opened: SystemTime::now() };
+        let shards = Shards { open: open_shard, manifest, file, unshown: None };
         let (fresh, _) = broadcast::channel(settings.live_batches);
         Ok(Self { signal, dir, disk, settings, state: Mutex::new(state), shards: Mutex::new(shards), fresh })
     }
@@ -294,7 +302,10 @@ impl Part {
     }
 
     fn commit(&self, shards: &mut Shards) -> Result<(), Error> {
-        let (batches, lanes, fresh, mut mark, ledger_file) = {
+        // A roll that failed may have sealed this shard on the disk; nothing may be added to it before that is taken back.
+        shards.file.settle()?;
+        self.show(shards)?;
+        let (batches, lanes, fresh, mark, ledger_file) = {
             let mut state = self.state.lock();
             if state.tail.is_empty() {
                 return Ok(());
@@ -305,32 +316,43 @@ impl Part {
             lanes.sort_unstable();
             (batches, lanes, state.ledger.take_fresh(), state.ledger.mark, state.ledger.file())
         };
-        let mut durable = || -> Result<(), Error> {
+        let now = self.settings.clock.now();
+        let mut durable = || -> Result<LedgerMark, Error> {
             let times = shards.open.index(&batches)?;
-            if !fresh.is_empty() {
-                ledger_file.append(&fresh)?;
-                ledger_file.sync()?;
-                mark.len += fresh.len() as u64;
-            }
-            shards.open.commit(lanes.clone(), mark, times)
+            let mark = Ledger::write(ledger_file.as_ref(), mark, &fresh)?;
+            shards.open.commit(lanes.clone(), mark, times, now)?;
+            Ok(mark)
         };
-        if let Err(error) = durable() {
-            let mut state = self.state.lock();
-            let mark = state.ledger.mark;
-            state.ledger.restore_fresh(fresh);
-            drop(state);
-            shards.open.rollback()?;
-            ledger_file.truncate(mark.len)?;
-            return Err(error);
+        match durable() {
+            Ok(mark) => shards.unshown = Some(Committed { batches: batches.len(), lanes, mark }),
+            Err(error) => {
+                self.state.lock().ledger.restore_fresh(fresh);
+                if let Err(error) = shards.open.rollback() {
+                    tracing::warn!(%error, "taking back a failed commit failed; it is tried again before the next one");
+                }
+                return Err(error);
+            }
         }
-        if let Err(error) = shards.open.merge_some() {
+        self.show(shards)?;
+        if let Err(error) = shards.open.merge_some(self.settings.merge_segments) {
             tracing::warn!(%error, "merging segments failed; it is tried again after the next commit");
         }
+        self.state.lock().open = shards.open.view();
+        Ok(())
+    }
+
+    /// Lets readers see a commit, and takes from the tail what it holds, in one step.
+    fn show(&self, shards: &mut Shards) -> Result<(), Error> {
+        if shards.unshown.is_none() {
+            return Ok(());
+        }
+        shards.open.reload()?;
+        let Some(Committed { batches, lanes, mark }) = shards.unshown.take() else { return Ok(()) };
         let view = shards.open.view();
         let mut state = self.state.lock();
         state.ledger.mark = mark;
         state.open = view;
-        for batch in state.tail.drain(..batches.len()).collect::<Vec<_>>() {
+        for batch in state.tail.drain(..batches).collect::<Vec<_>>() {
             state.tail_bytes -= batch.bytes();
         }
         for (partition, next) in lanes {
@@ -341,22 +363,19 @@ impl Part {
 
     /// Seals the open shard when it is full or old, and opens the next one.
     fn roll_if_full(&self, shards: &mut Shards) -> Result<(), Error> {
-        let age = shards.opened.elapsed().unwrap_or_default();
+        let commit = shards.open.committed.clone().unwrap_or_default();
+        let (first_arrival, last_arrival) = commit.arrivals.unwrap_or_default();
+        let old = self.settings.clock.now() >= first_arrival + self.settings.shard_age.as_secs();
         let full = shards.open.rows() >= self.settings.shard_records
             || shards.open.bytes() >= self.settings.shard_bytes;
-        if shards.open.rows() == 0 || !(full || age >= self.settings.shard_age) {
+        if shards.open.rows() == 0 || !(full || old) {
             return Ok(());
         }
         // What has been written since the commit belongs to the next shard; nothing may be added to this one's table any more.
         shards.open.merge_all()?;
-        let commit = shards
-            .open
-            .committed
-            .clone()
-            .ok_or_else(|| Error::damaged("a shard with records has no commit"))?;
         let mut manifest = shards.manifest.clone();
         let last = manifest.shards.last_mut().expect("the open shard");
-        last.last_arrival = now().as_secs();
+        last.last_arrival = last_arrival;
         last.bytes = shards.open.bytes();
         let next =
             ShardMeta { id: last.id + 1, base: last.base + shards.open.rows(), last_arrival: 0, bytes: 0 };
@@ -364,11 +383,13 @@ impl Part {
         if self.disk.exists(&dir)? {
             self.disk.remove_dir_all(&dir)?;
         }
-        let open = Shard::open(self.disk.as_ref(), &dir, self.signal, next.base)?;
+        let open = Shard::open(&self.disk, &dir, self.signal, next.base)?;
         manifest.shards.push(next);
-        manifest.start = Commit { bodies: 0, pairs: 0, times: None, ..commit };
-        write_manifest(self.disk.as_ref(), &self.dir.join(MANIFEST), &manifest)?;
+        manifest.start = Commit { bodies: 0, pairs: 0, times: None, arrivals: None, ..commit };
         let sealed = shards.open.view();
+        let sealed = ShardView { table: sealed_table(&sealed, self.signal)?, ..sealed };
+        // From here on nothing may fail: on the disk this shard is sealed.
+        write_manifest(&mut shards.file, &manifest)?;
         let view = open.view();
         let mut state = self.state.lock();
         // The tail's records were counted in the sealed shard's table when they came; count them where they will be stored.
@@ -383,16 +404,17 @@ impl Part {
             }
         }
         drop(table);
-        state.sealed.push(ShardView { table: sealed_table(&sealed, self.signal)?, ..sealed });
+        state.sealed.push(sealed);
         state.open = view;
         drop(state);
-        *shards = Shards { open, manifest, opened: SystemTime::now() };
+        shards.open = open;
+        shards.manifest = manifest;
         Ok(())
     }
 
     /// Removes whole sealed shards that are too old or too many.
     fn retain(&self, shards: &mut Shards) -> Result<(), Error> {
-        let now = now().as_secs();
+        let now = self.settings.clock.now();
         let sealed = shards.manifest.shards.len() - 1;
         let mut bytes: u64 = shards.manifest.shards.iter().map(|meta| meta.bytes).sum();
         let mut gone = 0;
@@ -409,12 +431,14 @@ impl Part {
         }
         let mut manifest = shards.manifest.clone();
         let removed: Vec<_> = manifest.shards.drain(..gone).collect();
-        write_manifest(self.disk.as_ref(), &self.dir.join(MANIFEST), &manifest)?;
+        write_manifest(&mut shards.file, &manifest)?;
         shards.manifest = manifest;
         self.state.lock().sealed.drain(..gone);
         for meta in removed {
             tracing::info!(signal = %self.signal, shard = meta.id, bytes = meta.bytes, "removed a shard that is past its retention");
-            self.disk.remove_dir_all(&shard_dir(&self.dir, meta.id))?;
+            if let Err(error) = self.disk.remove_dir_all(&shard_dir(&self.dir, meta.id)) {
+                tracing::warn!(%error, shard = meta.id, "removing a shard's folder failed; it is removed at the next start");
+            }
         }
         Ok(())
     }
@@ -487,9 +511,9 @@ fn identity_of(record: &[u8]) -> u64 {
     )
 }
 
-fn write_manifest(disk: &dyn Disk, path: &Path, manifest: &Manifest) -> Result<(), Error> {
+fn write_manifest(file: &mut Replaced, manifest: &Manifest) -> Result<(), Error> {
     let text = serde_json::to_vec_pretty(manifest).map_err(Error::damaged)?;
-    Ok(write_atomic(disk, path, &text)?)
+    Ok(file.replace(&text)?)
 }
 
 /// Removes folders of shards that the manifest does not name: half-made by a roll, or half-removed by retention.
@@ -501,8 +525,4 @@ fn remove_strangers(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<
         }
     }
     Ok(())
-}
-
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use tantivy::directory::MmapDirectory;
 use tantivy::indexer::NoMergePolicy;
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument};
 use weir_disk::Disk;
@@ -14,6 +13,7 @@ use weir_model::{Signal, TraceId};
 use weir_transport::Lane;
 
 use crate::bodies::{BodyReader, BodyWriter};
+use crate::directory::DiskDirectory;
 use crate::error::Error;
 use crate::ledger::LedgerMark;
 use crate::pairs::{Pair, Pairs};
@@ -26,9 +26,6 @@ use crate::tokens::Tokens;
 const WRITER_BYTES: usize = 128 << 20;
 /// Spans that are sorted by trace before they are written: adjacent rows of a trace compress well and are read together.
 const SORT_ROWS: usize = 20_000;
-/// Segments at which some are merged, and how many at a time.
-const SEGMENTS: usize = 16;
-const MERGE: usize = 8;
 
 /// What a commit names: everything beside the index that belongs to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -40,6 +37,9 @@ pub(crate) struct Commit {
     pub(crate) ledger: LedgerMark,
     /// Smallest and largest time of a record, nanoseconds since the Unix epoch.
     pub(crate) times: Option<(u64, u64)>,
+    /// When its first and its last records were committed, seconds since the Unix epoch.
+    #[serde(default)]
+    pub(crate) arrivals: Option<(u64, u64)>,
 }
 
 /// What readers see of a shard.
@@ -61,7 +61,10 @@ pub(crate) struct Shard {
     signal: Signal,
     base: u64,
     fields: Fields,
-    writer: IndexWriter<TantivyDocument>,
+    directory: DiskDirectory,
+    index: Index,
+    /// Made when something is written: a sealed shard has none, and one that failed is made anew.
+    writer: Option<IndexWriter<TantivyDocument>>,
     reader: IndexReader,
     bodies: BodyWriter,
     pairs: Pairs,
@@ -72,19 +75,20 @@ pub(crate) struct Shard {
     pub(crate) table: Arc<RwLock<TraceTable>>,
     /// As of the last commit; `None` in a shard that has none yet.
     pub(crate) committed: Option<Commit>,
+    committed_rows: u64,
+    /// Something was put in that is neither committed nor rolled back.
+    unsettled: bool,
     tokens: Tokens,
 }
 
 impl Shard {
     /// Opens a shard, or creates it, and brings the files beside the index to where its last commit says.
-    pub(crate) fn open(disk: &dyn Disk, dir: &Path, signal: Signal, base: u64) -> Result<Self, Error> {
+    pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path, signal: Signal, base: u64) -> Result<Self, Error> {
         let index_dir = dir.join("index");
         disk.create_dir_all(&index_dir)?;
+        let directory = DiskDirectory::open(disk.clone(), &index_dir)?;
         let (schema, fields) = schema();
-        let index = Index::open_or_create(
-            MmapDirectory::open(&index_dir).map_err(tantivy::TantivyError::from)?,
-            schema,
-        )?;
+        let index = Index::open_or_create(directory.clone(), schema)?;
         let payload = index.load_metas()?.payload;
         let committed: Option<Commit> =
             payload.map(|text| serde_json::from_str(&text)).transpose().map_err(Error::damaged)?;
@@ -92,15 +96,16 @@ impl Shard {
         let bodies = BodyWriter::open(disk.open(&dir.join("bodies"))?, marks.bodies)?;
         let pairs = Pairs::open(disk.open(&dir.join("pairs"))?, marks.pairs)?;
         disk.sync_dir(dir)?;
-        let writer: IndexWriter<TantivyDocument> = index.writer_with_num_threads(1, WRITER_BYTES)?;
-        writer.set_merge_policy(Box::new(NoMergePolicy));
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Self {
+        let shard = Self {
             signal,
             base,
             fields,
-            writer,
+            directory,
+            index,
+            writer: None,
             reader,
+            committed_rows: bodies.rows,
             bodies,
             pairs,
             numbers: HashMap::new(),
@@ -108,8 +113,25 @@ impl Shard {
             committed_traces: 0,
             table: Arc::default(),
             committed,
+            unsettled: false,
             tokens: Tokens::default(),
-        })
+        };
+        shard.sweep()?;
+        Ok(shard)
+    }
+
+    fn writer(&mut self) -> Result<&mut IndexWriter<TantivyDocument>, Error> {
+        if self.writer.is_none() {
+            let writer = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
+            writer.set_merge_policy(Box::new(NoMergePolicy));
+            self.writer = Some(writer);
+        }
+        Ok(self.writer.as_mut().expect("just made"))
+    }
+
+    /// Removes the files of segments that the last commit does not name. Those who search in them have them mapped.
+    fn sweep(&self) -> Result<(), Error> {
+        Ok(self.directory.sweep(&self.index.load_metas()?.list_segment_files())?)
     }
 
     /// Records in the index.
@@ -160,6 +182,8 @@ impl Shard {
 
     /// Puts batches into the index and the files beside it. Nothing of it counts before [`commit`](Self::commit).
     pub(crate) fn index(&mut self, batches: &[Arc<TailBatch>]) -> Result<Option<(u64, u64)>, Error> {
+        self.rollback()?;
+        self.unsettled = true;
         let mut rows: Vec<(&TailBatch, &TailRow)> = Vec::new();
         for batch in batches {
             rows.extend(batch.rows.iter().map(|row| (batch.as_ref(), row)));
@@ -221,72 +245,92 @@ impl Shard {
         doc.add_u64(fields.trace, trace);
         doc.add_u64(fields.measure, measure);
         doc.add_u64(fields.status, status);
-        self.writer.add_document(doc)?;
+        self.writer()?.add_document(doc)?;
         Ok(())
     }
 
     /// Makes durable what was put in, together with the positions it came from: bodies and pairs are synced first, then one atomic commit
-    /// names their lengths.
+    /// names their lengths. `now` is in seconds since the Unix epoch. Readers see it after [`reload`](Self::reload).
     pub(crate) fn commit(
         &mut self,
         lanes: Vec<(u32, u64)>,
         ledger: LedgerMark,
         times: Option<(u64, u64)>,
+        now: u64,
     ) -> Result<(), Error> {
         self.bodies.sync()?;
         self.pairs.sync()?;
-        let before = self.committed.as_ref().and_then(|commit| commit.times);
-        let times = match (before, times) {
+        let before = self.committed.clone().unwrap_or_default();
+        let times = match (before.times, times) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),
         };
-        let commit = Commit { lanes, bodies: self.bodies.len, pairs: self.pairs.len, ledger, times };
-        let mut prepared = self.writer.prepare_commit()?;
+        let arrivals = match before.arrivals {
+            Some((first, last)) => Some((first, now.max(last))),
+            None => Some((now, now)),
+        };
+        let commit =
+            Commit { lanes, bodies: self.bodies.len, pairs: self.pairs.len, ledger, times, arrivals };
+        let mut prepared = self.writer()?.prepare_commit()?;
         prepared.set_payload(&serde_json::to_string(&commit).map_err(Error::damaged)?);
         prepared.commit()?;
+        self.unsettled = false;
         self.committed = Some(commit);
+        self.committed_rows = self.bodies.rows;
         self.committed_traces = self.numbers.len();
-        self.reader.reload()?;
         Ok(())
     }
 
-    /// Forgets what was put in since the last commit.
+    /// Lets new views see the last commit.
+    pub(crate) fn reload(&self) -> Result<(), Error> {
+        Ok(self.reader.reload()?)
+    }
+
+    /// Forgets what was put in since the last commit. When it fails it is tried again before anything else is put in.
     pub(crate) fn rollback(&mut self) -> Result<(), Error> {
-        self.writer.rollback()?;
+        if !self.unsettled {
+            return Ok(());
+        }
+        self.writer = None;
+        // Only when it is sure that the last commit is in force may be cut what a failed one after it names.
+        self.directory.settle()?;
         let marks = self.committed.clone().unwrap_or_default();
-        let rows: u64 = self.reader.searcher().num_docs();
-        self.bodies.rollback(marks.bodies, rows)?;
+        self.bodies.rollback(marks.bodies, self.committed_rows)?;
         self.pairs.rollback(marks.pairs)?;
         // Numbers are given in the order of the index, so that reading it again gives the same ones.
         let gone = self.traces.write().split_off(self.committed_traces);
         gone.iter().for_each(|trace| {
             self.numbers.remove(trace);
         });
+        self.unsettled = false;
         Ok(())
     }
 
-    /// Merges some of the smallest segments, so that small commits do not pile up.
-    pub(crate) fn merge_some(&mut self) -> Result<(), Error> {
-        let mut segments = self.writer.index().searchable_segment_metas()?;
-        if segments.len() < SEGMENTS {
+    /// Merges the smaller half of the segments when there are `limit`, so that small commits do not pile up.
+    pub(crate) fn merge_some(&mut self, limit: usize) -> Result<(), Error> {
+        let mut segments = self.index.searchable_segment_metas()?;
+        if segments.len() < limit.max(2) {
             return Ok(());
         }
         segments.sort_by_key(|meta| meta.num_docs());
-        let ids: Vec<_> = segments.iter().take(MERGE).map(|meta| meta.id()).collect();
+        let ids: Vec<_> = segments.iter().take((segments.len() / 2).max(2)).map(|meta| meta.id()).collect();
         self.merge(&ids)
     }
 
     /// Merges all segments: what a shard gets before it is only read.
     pub(crate) fn merge_all(&mut self) -> Result<(), Error> {
-        let ids = self.writer.index().searchable_segment_ids()?;
+        let ids = self.index.searchable_segment_ids()?;
         if ids.len() > 1 { self.merge(&ids) } else { Ok(()) }
     }
 
     fn merge(&mut self, ids: &[tantivy::index::SegmentId]) -> Result<(), Error> {
-        self.writer.merge(ids).wait()?;
+        if let Err(error) = self.writer()?.merge(ids).wait() {
+            // The writer may take the merged segment for committed, which on the disk it is not.
+            self.writer = None;
+            return Err(error.into());
+        }
         self.reader.reload()?;
-        self.writer.garbage_collect_files().wait()?;
-        Ok(())
+        self.sweep()
     }
 
     pub(crate) fn view(&self) -> ShardView {

@@ -4,96 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use weir_disk::RealDisk;
+use weir_model::Signal;
 use weir_model::filter::{Filter, Matcher, Record};
-use weir_model::otlp::{BodyWriter, LogWriter, SpanKind, SpanWriter, StatusCode, log_refs, span_refs};
-use weir_model::{Incarnation, Severity, Signal, SpanId, TraceId, identity};
+use weir_model::otlp::{log_refs, span_refs};
+use weir_store::conformance::sample::{logs, spans, trace};
 use weir_store::{Agg, GroupKey, Page, Reader, RecordQuery, Snapshot, Table, TimeRange, TraceQuery, Writer};
 use weir_store_tantivy::{OpenError, Settings, TantivyStore};
-use weir_transport::{Batch, Epoch, Lane, Origin, Position};
+use weir_transport::{Batch, Epoch, Lane, Position};
 
 const LOGS: Lane = Lane { signal: Signal::Logs, partition: 0 };
 const SPANS: Lane = Lane { signal: Signal::Spans, partition: 0 };
 const EPOCH: Epoch = Epoch(1);
-
-fn trace(n: u64) -> TraceId {
-    TraceId::from_low(n + 1).unwrap()
-}
-
-/// Lines `from..to` of one source, with odd values among them.
-fn logs(from: u64, to: u64) -> Batch {
-    let mut body = BodyWriter::default();
-    for pod in 0..3 {
-        body.resource(|a| {
-            a.str("service.name", ["cart", "order", "pay"][pod as usize]);
-            a.str("k8s.pod.name", &format!("pod-{pod}"));
-            a.str(identity::INCARNATION, &Incarnation(9).to_string());
-        });
-        body.scope("", "");
-        for n in (from..to).filter(|n| n % 3 == pod) {
-            body.record(|out| {
-                let mut log = LogWriter::new(out);
-                log.time(1_000 + n * 10 % 170);
-                log.severity(
-                    [Severity::INFO, Severity::WARN, Severity::ERROR, Severity(18)][n as usize % 4],
-                    "",
-                );
-                log.body(&format!("Order {n} ticket_{} failed 支付 {}", n % 7, "x".repeat(n as usize % 5)));
-                if n % 2 == 0 {
-                    log.trace_id(trace(n % 11));
-                }
-                let mut attrs = log.attrs();
-                attrs.int(identity::OFFSET, n as i64);
-                attrs.int("n", n as i64);
-                match n % 5 {
-                    0 => attrs.str("mixed", "7"),
-                    1 => attrs.int("mixed", 7),
-                    2 => attrs.double("mixed", 7.5),
-                    3 => attrs.bool("mixed", true),
-                    _ => attrs.str("mixed", &"long".repeat(400 + n as usize % 2)),
-                }
-            });
-        }
-    }
-    let origin = Origin { incarnation: Incarnation(9), range: from..to, acked_below: 0 };
-    Batch {
-        signal: Signal::Logs,
-        origins: vec![origin],
-        route: 0,
-        arrived: 0,
-        body: Bytes::from(body.finish()),
-    }
-}
-
-/// Spans of traces `from..to`: a wildcard root in the gateway, and below it a chain of others.
-fn spans(from: u64, to: u64) -> Batch {
-    let mut body = BodyWriter::default();
-    for (i, service) in ["gateway", "cart", "order"].into_iter().enumerate() {
-        body.resource(|a| a.str("service.name", service));
-        body.scope("lib", "1");
-        for n in from..to {
-            for k in 0..=(n % 3) * i as u64 {
-                body.record(|out| {
-                    let id = SpanId::new([(i as u8) * 50 + k as u8 + 1; 8]).unwrap();
-                    let mut span = SpanWriter::new(out, trace(n), id);
-                    if i > 0 {
-                        span.parent(SpanId::new([1; 8]).unwrap());
-                    }
-                    span.name(if i == 0 { "/*" } else { "GET /item" });
-                    span.kind(if i == 0 { SpanKind::SERVER } else { SpanKind::INTERNAL });
-                    let start = 1_000_000 + n * 1_000 + i as u64 * 10 + k;
-                    span.times(start, start + 500 * (3 - i as u64) + n);
-                    if (n + k).is_multiple_of(5) {
-                        span.status(StatusCode::ERROR, "it broke");
-                    }
-                    span.attrs().int("http.response.status_code", 200 + (n as i64 % 4) * 100);
-                });
-            }
-        }
-    }
-    Batch { signal: Signal::Spans, origins: vec![], route: 0, arrived: 0, body: Bytes::from(body.finish()) }
-}
 
 fn open(dir: &Path, settings: Settings) -> TantivyStore {
     TantivyStore::open(Arc::new(RealDisk), dir, settings).unwrap()
