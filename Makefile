@@ -25,6 +25,7 @@ run: build ## Build everything and start it with the sample shop; prints the URL
 test: test-web test-rust test-e2e ## Run every test
 
 test-rust: web ## Run the tests of the Rust code, and of the whole system
+	@scripts/servers.sh
 	cargo build -p weir
 	cargo test --workspace
 	@scripts/data-note.sh

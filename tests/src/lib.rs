@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod http;
+pub mod nginx;
 pub mod server;
 pub mod trainticket;

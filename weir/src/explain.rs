@@ -176,7 +176,7 @@ fn spans(derived: &Derived<'_>) -> Vec<Json> {
     }
     let tries = derived.tries.iter().map(|one| {
         let mut span = span(Try::KIND, one.start, one.end, one.status);
-        span["server"] = one.address.as_ref().into();
+        span["server"] = one.address.into();
         span
     });
     std::iter::once(own).chain(tries).collect()

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 
 use super::Flags;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, is_below};
 
 /// Spans that are open at one time and are looked at; the earliest ones are passed over beyond it.
 const OPEN_MAX: usize = 512;
@@ -24,7 +24,7 @@ pub(super) fn infer_parents(nodes: &mut Nodes<'_>) {
     for at in order {
         let (start, end) = (nodes.list[at].start, nodes.list[at].end);
         open.retain(|&other| nodes.list[other].end >= start);
-        if nodes.list[at].flags.has(Flags::OBSERVED) {
+        if nodes.list[at].flags.has(Flags::OBSERVED) && nodes.list[at].parent.is_none() {
             let contains = |&&other: &&usize| nodes.list[other].end >= end && !is_below(nodes, other, at);
             if let Some(&parent) = open.iter().rev().find(contains) {
                 nodes.list[at].parent = Some(parent);
@@ -36,9 +36,4 @@ pub(super) fn infer_parents(nodes: &mut Nodes<'_>) {
         }
         open.push(at);
     }
-}
-
-/// Whether a node stands somewhere below another one: a real span may name an observed one as its parent.
-fn is_below(nodes: &Nodes<'_>, node: usize, above: usize) -> bool {
-    std::iter::successors(Some(node), |&at| nodes.list[at].parent).any(|at| at == above)
 }

@@ -23,9 +23,9 @@ use super::{Flags, Origin};
 
 /// How far the times of a line and of the SDK may lie apart, in nanoseconds. An access log counts in milliseconds and writes its line
 /// after the last byte was sent.
-const SLACK: u64 = 5_000_000;
+pub(super) const SLACK: u64 = 5_000_000;
 /// The step in which common access logs count, in nanoseconds.
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
 pub(super) fn join(nodes: &mut Nodes<'_>) {
     let (mut derived, real): (Vec<usize>, Vec<usize>) =
@@ -46,6 +46,7 @@ pub(super) fn join(nodes: &mut Nodes<'_>) {
         let Origin::Span { derived, .. } = &mut nodes.list[span].origin else { continue };
         *derived = Some(of_line);
         nodes.list[span].flags.set(Flags::JOINED);
+        nodes.list[span].call.named_span = nodes.list[line].call.named_span;
         nodes.list[line].gone = true;
         // What the line's span was to be the parent of is now the real span's child.
         if let Some(id) = nodes.list[line].id {
@@ -124,7 +125,7 @@ impl<'a> Index<'a> {
 
     fn nearest(&self, nodes: &Nodes<'a>, line: &Node<'a>) -> Option<usize> {
         let list = self.by_time.get(&(line.service, line.kind))?;
-        let counts_seconds = line.end.is_multiple_of(SECOND) || line.start.is_multiple_of(SECOND);
+        let counts_seconds = line.is_coarse();
         let late = if counts_seconds { SLACK + SECOND } else { SLACK };
         let from = list.partition_point(|&at| nodes.list[at].start < line.start.saturating_sub(SLACK));
         list[from..]

@@ -6,18 +6,21 @@
 //!   names the id as its parent stands below the server. Further spans of the same id and kind are kept as rows of their own and noted.
 //! - **A missing parent** leaves a span at the top level, flagged; **a cycle** is broken at its earliest member, and noted.
 //! - **Joined:** a span that was derived from a log line (`weir.derived`) and a real span of the same call become one row; `join` has the rules.
+//! - **Behind a proxy:** what a proxy called without naming itself is put below its try; `hops` has the rules.
 //! - **Observed:** a span id that only log lines name becomes a row from its first to its last line; `infer` finds its parent
-//!   from times. When the real span comes it takes that row's place.
+//!   from times. When the real span comes it takes that row's place. A pair of lines that tell of a beginning and its end is a row, too; `pairs` has the rules.
 //! - **Times are never moved**, except those of tries whose line counts in whole seconds: they go with the real span that their request joins. Where
 //!   clocks disagree a note says by how much.
 //! - **Critical path:** see `critical`.
 
 mod clock;
 mod critical;
+mod hops;
 mod infer;
 mod join;
 mod lines;
 mod nodes;
+mod pairs;
 mod summary;
 mod tag;
 mod tree;
@@ -46,7 +49,7 @@ impl Flags {
     pub const CLOCK: Flags = Flags(16);
     /// Made from a real span and one that was derived from a log line.
     pub const JOINED: Flags = Flags(32);
-    /// Observed, and its parent was found from times alone.
+    /// Its parent was found from times: it is observed, or a proxy passed the header on as it came.
     pub const INFERRED_PARENT: Flags = Flags(64);
 
     pub fn has(self, other: Flags) -> bool {
@@ -63,7 +66,7 @@ impl Flags {
 pub enum Origin {
     /// A span, and perhaps the derived one of the same call.
     Span { span: usize, derived: Option<usize> },
-    /// Only log lines; the first of them.
+    /// Only log lines; the first of them, or the one that tells of the beginning.
     Observed { line: usize },
 }
 
@@ -161,9 +164,11 @@ pub struct Trace<'a> {
 pub fn assemble<'a>(spans: &[SpanRef<'a>], logs: &[LogRef<'a>]) -> Trace<'a> {
     let mut nodes = Nodes::from_spans(spans);
     join::join(&mut nodes);
-    let observed = nodes.add_observed(logs);
+    let mut observed = nodes.add_observed(logs);
+    pairs::add_pairs(&mut nodes, logs, &mut observed);
     let mut notes = Vec::new();
     tree::find_parents(&mut nodes, &mut notes);
+    hops::find_hops(&mut nodes);
     infer::infer_parents(&mut nodes);
     let order = tree::depth_first(&mut nodes, &mut notes);
     let (services, operations, mut rows) = nodes.into_rows(&order.rows, &order.row_of);

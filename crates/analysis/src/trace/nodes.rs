@@ -6,6 +6,7 @@ use weir_model::identity::{DERIVED, INCARNATION, NAMED_SPAN, OFFSET, ORDINAL};
 use weir_model::otlp::{LogRef, SpanKind, SpanRef, StatusCode, Value};
 use weir_model::{Severity, SpanId};
 
+use super::join::SECOND;
 use super::tag::Tag;
 use super::{Flags, Origin, Row};
 
@@ -28,6 +29,13 @@ pub(super) struct Node<'a> {
     pub(super) origin: Origin,
     /// Taken into another node; has no row.
     pub(super) gone: bool,
+}
+
+impl Node<'_> {
+    /// A line that counts in whole seconds, as common access logs do.
+    pub(super) fn is_coarse(&self) -> bool {
+        self.end.is_multiple_of(SECOND) || self.start.is_multiple_of(SECOND)
+    }
 }
 
 /// By what a derived span and a real one of the same call are recognised.
@@ -130,7 +138,7 @@ impl<'a> Nodes<'a> {
         nodes
     }
 
-    fn push(&mut self, node: Node<'a>) {
+    pub(super) fn push(&mut self, node: Node<'a>) {
         let index = self.list.len();
         if let Some(id) = node.id {
             self.by_id.entry(id).and_modify(|group| group.push(index)).or_insert(Group::One(index));
@@ -255,6 +263,11 @@ pub(super) fn receives(kind: SpanKind) -> bool {
 /// Whether a span of this kind is the sending end of a call.
 pub(super) fn sends(kind: SpanKind) -> bool {
     matches!(kind, SpanKind::CLIENT | SpanKind::PRODUCER)
+}
+
+/// Whether a node stands somewhere below another one, or is that one: a real span may name an observed one as its parent.
+pub(super) fn is_below(nodes: &Nodes<'_>, node: usize, above: usize) -> bool {
+    std::iter::successors(Some(node), |&at| nodes.list[at].parent).any(|at| at == above)
 }
 
 /// Distinct names in order of their first use.

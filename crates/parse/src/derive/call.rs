@@ -75,7 +75,7 @@ pub(super) struct Call<'a> {
     /// Nanoseconds of the only try.
     pub(super) response_time: Option<u64>,
     /// Lists of one item for each try.
-    pub(super) addresses: Option<Cow<'a, str>>,
+    pub(super) addresses: Option<&'a str>,
     pub(super) response_times: Option<Cow<'a, str>>,
     pub(super) connect_times: Option<Cow<'a, str>>,
     pub(super) header_times: Option<Cow<'a, str>>,
@@ -125,7 +125,7 @@ impl<'a> Call<'a> {
                     }
                 }
                 Part::Millis | Part::RequestTime => {}
-                Part::Address => set(&mut call.addresses, list()),
+                Part::Address => set(&mut call.addresses, text()),
                 Part::ResponseTime => set(&mut call.response_times, list()),
                 Part::ResponseMillis => {
                     let millis = list().and_then(|text| text.parse::<u64>().ok());

@@ -77,9 +77,32 @@ fn of_call<'a>(record: &Record<'a>, incarnation: Incarnation) -> Option<Derived<
         true => (record.time, record.time.checked_add(duration)?),
         false => (record.time.checked_sub(duration)?, record.time),
     };
-    let own = |trace_id, parent, kind, name, route, status| Derived {
+    let request = call.method.zip(call.status);
+    let (trace_id, parent, kind, name, route, failed) = match request {
+        Some((method, status)) => {
+            let trace_id = parsed.trace_id.unwrap_or_else(|| match call.request_id {
+                Some(request) => identity::request_trace_id(request),
+                None => identity::derived_trace_id(incarnation, record.start, 0),
+            });
+            // A header names the caller, unless a proxy has put its own span into it: assembly knows which.
+            let parent = parsed.parent_span_id.or(parsed.span_id.filter(|_| parsed.from_header));
+            let route = call.route();
+            let name = match &route {
+                // What is not there has no route: the paths that scanners try would be operations without end.
+                Some(route) if status != 404 => Cow::Owned([method, " ", route].concat()),
+                _ => Cow::Borrowed(method),
+            };
+            (trace_id, parent, SpanKind::SERVER, name, route, status >= 500)
+        }
+        None => {
+            let (trace_id, _) = (parsed.trace_id?, parsed.span_id?);
+            let name = call.operation.map_or_else(|| route::message(record.body()), Cow::Borrowed);
+            (trace_id, parsed.parent_span_id, call.kind, name, None, parsed.severity.is_error())
+        }
+    };
+    let mut derived = Derived {
         record: *record,
-        call: call.clone(),
+        call,
         incarnation,
         trace_id,
         span_id: identity::derived_span_id(incarnation, record.start, 0, 0),
@@ -90,30 +113,12 @@ fn of_call<'a>(record: &Record<'a>, incarnation: Incarnation) -> Option<Derived<
         route,
         start,
         end,
-        status,
+        status: if failed { StatusCode::ERROR } else { StatusCode::UNSET },
         tries: Vec::new(),
         dropped_tries: 0,
     };
-    if let (Some(method), Some(status)) = (call.method, call.status) {
-        let trace_id = parsed.trace_id.unwrap_or_else(|| match call.request_id {
-            Some(request) => identity::request_trace_id(request),
-            None => identity::derived_trace_id(incarnation, record.start, 0),
-        });
-        // A header names the caller, unless a proxy has put its own span into it: assembly knows which.
-        let parent = parsed.parent_span_id.or(parsed.span_id.filter(|_| parsed.from_header));
-        let route = call.route();
-        let name = match &route {
-            // What is not there has no route: the paths that scanners try would be operations without end.
-            Some(route) if status != 404 => Cow::Owned(format!("{method} {route}")),
-            _ => Cow::Borrowed(method),
-        };
-        let failed = if status >= 500 { StatusCode::ERROR } else { StatusCode::UNSET };
-        let mut derived = own(trace_id, parent, SpanKind::SERVER, name, route, failed);
+    if request.is_some() {
         derived.add_tries();
-        return Some(derived);
     }
-    let (trace_id, _) = (parsed.trace_id?, parsed.span_id?);
-    let failed = if parsed.severity.is_error() { StatusCode::ERROR } else { StatusCode::UNSET };
-    let name = call.operation.map_or_else(|| route::message(record.body()), Cow::Borrowed);
-    Some(own(trace_id, parsed.parent_span_id, call.kind, name, None, failed))
+    Some(derived)
 }
