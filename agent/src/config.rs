@@ -25,6 +25,8 @@ pub struct Config {
     pub otlp_grpc: SocketAddr,
     /// Zipkin's JSON, version 2 (`/api/v2/spans`); `null` turns it off.
     pub zipkin: Option<SocketAddr>,
+    /// The agent's own port: `/metrics` (Prometheus text), `/health` and `/ready`; `null` turns it off.
+    pub admin: Option<SocketAddr>,
     /// How often host metrics are taken; 0s turns them off.
     pub host_metrics: Period,
     /// Regular expressions over the program's name and command line of processes to measure, beside Weir's own.
@@ -46,6 +48,7 @@ impl Default for Config {
             otlp_http: loopback(4318),
             otlp_grpc: loopback(4317),
             zipkin: Some(loopback(9411)),
+            admin: Some(loopback(7071)),
             host_metrics: Period::secs(10),
             watch_processes: Vec::new(),
         }

@@ -2,6 +2,7 @@
 //!
 //! It knows the transport by its seam only: in one process with the collector the senders append to the collector's logs.
 
+mod admin;
 mod checkpoint;
 pub mod config;
 mod host;
@@ -19,7 +20,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use weir_disk::Disk;
 use weir_otlp::{GrpcReceiver, HttpReceiver, Intake, IntakeStats};
-use weir_runtime::Metrics;
+use weir_runtime::{Health, Metrics};
 use weir_transport::Senders;
 
 pub use config::{Config, FormatConfig, SourceConfig, Start};
@@ -27,6 +28,7 @@ pub use relay::{Cursor, Relay};
 pub use stats::{AgentStats, RelayStats};
 pub use tail::{FileSettings, file_settings};
 
+use admin::Admin;
 use host::HostMetrics;
 use zipkin::ZipkinReceiver;
 
@@ -37,6 +39,7 @@ pub struct Deps {
     /// Folder of its own, for the checkpoint.
     pub data_dir: PathBuf,
     pub metrics: Metrics,
+    pub health: Health,
     /// Name of this host, the resource attribute `host.name`.
     pub host: String,
 }
@@ -47,6 +50,7 @@ pub struct Agent {
     http: HttpReceiver,
     grpc: GrpcReceiver,
     zipkin: Option<ZipkinReceiver>,
+    admin: Option<Admin>,
     host: Option<HostMetrics>,
     senders: Senders,
     stats: Arc<stats::TailStats>,
@@ -59,7 +63,8 @@ pub struct Agent {
 pub async fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
     let stats = Arc::new(stats::TailStats::register(&deps.metrics));
     let host = HostMetrics::new(config, &deps.host, &deps.metrics)?;
-    let tail = tail::Tail::new(config, deps.disk, deps.data_dir, deps.host, stats.clone())?;
+    let tail =
+        tail::Tail::new(config, deps.disk, deps.data_dir, deps.host, stats.clone(), deps.health.clone())?;
     let taken =
         |address| format!("can't listen for OTLP on {address}; is another agent or collector running there?");
     let intake = Intake::plain(deps.senders.clone()).counted(IntakeStats::register(&deps.metrics, "agent"));
@@ -75,7 +80,13 @@ pub async fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
         })?),
         None => None,
     };
-    Ok(Agent { tail, http, grpc, zipkin, host, senders: deps.senders, stats })
+    let admin = match config.admin {
+        Some(address) => Some(Admin::bind(address, deps.metrics, deps.health).await.with_context(|| {
+            format!("can't serve the agent's metrics and health on {address}; choose another address with `agent.admin`, or null for none")
+        })?),
+        None => None,
+    };
+    Ok(Agent { tail, http, grpc, zipkin, admin, host, senders: deps.senders, stats })
 }
 
 impl Agent {
@@ -109,6 +120,14 @@ impl Agent {
         self.zipkin.as_ref().map(ZipkinReceiver::local_addr).transpose()
     }
 
+    /// Where metrics and health are served.
+    ///
+    /// # Errors
+    /// Never in practice; the system is asked for the address.
+    pub fn admin(&self) -> io::Result<Option<SocketAddr>> {
+        self.admin.as_ref().map(Admin::local_addr).transpose()
+    }
+
     /// Runs until the token is cancelled, then drains.
     ///
     /// # Errors
@@ -131,6 +150,12 @@ impl Agent {
                 None => Ok(()),
             }
         };
-        tokio::try_join!(tail, http, grpc, zipkin, host).map(|_| ())
+        let admin = async {
+            match self.admin {
+                Some(admin) => admin.run(shutdown.clone()).await.context("serving metrics and health failed"),
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(tail, http, grpc, zipkin, host, admin).map(|_| ())
     }
 }

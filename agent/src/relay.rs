@@ -14,6 +14,7 @@ use futures::stream::FuturesOrdered;
 use tokio_util::sync::CancellationToken;
 use weir_disk::{Disk, read, write_atomic};
 use weir_model::Signal;
+use weir_runtime::Health;
 use weir_transport::{Batch, Cause, Event, Lane, Position, ReceiveError, Receiver, SendErrorKind, Sender};
 
 use crate::stats::RelayStats;
@@ -34,6 +35,7 @@ pub struct Relay {
     sender: Arc<dyn Sender>,
     cursor: Cursor,
     stats: Arc<RelayStats>,
+    health: Health,
     complaint: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -44,8 +46,9 @@ impl Relay {
         sender: Arc<dyn Sender>,
         cursor: Cursor,
         stats: Arc<RelayStats>,
+        health: Health,
     ) -> Self {
-        Self { signal, receiver, sender, cursor, stats, complaint: Arc::default() }
+        Self { signal, receiver, sender, cursor, stats, health, complaint: Arc::default() }
     }
 
     /// Sends until the token is cancelled.
@@ -61,9 +64,9 @@ impl Relay {
                 && let Some((position, batch)) = waiting.next()
             {
                 let (sender, stats, signal) = (self.sender.clone(), self.stats.clone(), self.signal);
-                let complaint = self.complaint.clone();
+                let (health, complaint) = (self.health.clone(), self.complaint.clone());
                 under_way.push_back(async move {
-                    send(signal, sender.as_ref(), batch, &stats, &complaint).await;
+                    send(signal, sender.as_ref(), batch, &stats, &health, &complaint).await;
                     position
                 });
             }
@@ -120,8 +123,14 @@ async fn send(
     sender: &dyn Sender,
     mut batch: Batch,
     stats: &RelayStats,
+    health: &Health,
     complaint: &Mutex<Option<Instant>>,
 ) {
+    let part = match signal {
+        Signal::Logs => "forwarding of logs",
+        Signal::Spans => "forwarding of spans",
+        Signal::Metrics => "forwarding of metrics",
+    };
     let mut attempts = 0_u32;
     loop {
         let bytes = batch.body.len() as u64;
@@ -129,6 +138,7 @@ async fn send(
             Ok(_) => {
                 stats.sent.inc();
                 stats.sent_bytes.inc_by(bytes);
+                health.good(part);
                 return;
             }
             Err(error) => error,
@@ -144,6 +154,7 @@ async fn send(
             SendErrorKind::Fatal | SendErrorKind::Closed => RETRY_MAX,
         };
         stats.retries.inc();
+        health.bad(part, format!("the collector takes nothing, the spool keeps it: {}", error.message));
         complain(signal, &error.message, complaint);
         attempts += 1;
         tokio::time::sleep(wait).await;

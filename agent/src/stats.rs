@@ -1,77 +1,195 @@
 //! What the agent counts.
+//!
+//! Figures of files are kept by source: the first glob of a group in `agent.sources`, so that there are as many label values as the configuration has
+//! groups.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use weir_model::Signal;
 use weir_parse::stream::Counts;
 use weir_runtime::Metrics;
 
-/// Counters of the tail.
-#[derive(Debug, Clone, Default)]
+type BySource<M> = Family<[(&'static str, String); 1], M>;
+type BySignalAndCause = Family<[(&'static str, &'static str); 2], Counter>;
+
+/// Figures of the tail as a whole.
+#[derive(Debug, Default)]
 pub(crate) struct TailStats {
-    pub(crate) lines: Counter,
-    pub(crate) records: Counter,
-    pub(crate) derived_spans: Counter,
-    pub(crate) truncated: Counter,
-    pub(crate) unparsed: Counter,
-    pub(crate) invalid_utf8: Counter,
-    pub(crate) dropped_bytes: Counter,
-    pub(crate) dropped: Counter,
     pub(crate) errors: Counter,
-    pub(crate) files: Gauge,
-    pub(crate) unacknowledged_bytes: Gauge,
+    /// Batches that wait for the next hop or are on their way to it.
+    pub(crate) queued_batches: Gauge,
+    /// Folders of whose files no change is heard, so that they are looked at again and again.
+    pub(crate) unwatched_folders: Gauge,
+    last_acknowledged: Gauge,
+    dropped: BySignalAndCause,
+    families: Families,
+    sources: Mutex<BTreeMap<String, Arc<SourceStats>>>,
 }
+
+/// Figures of one source.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SourceStats {
+    pub(crate) read_bytes: Counter,
+    pub(crate) queued_bytes: Counter,
+    pub(crate) acknowledged_bytes: Counter,
+    lines: Counter,
+    records: Counter,
+    pub(crate) derived_spans: Counter,
+    truncated: Counter,
+    unparsed: Counter,
+    invalid_utf8: Counter,
+    cut_bytes: Counter,
+    files: Gauge,
+    unread_bytes: Gauge,
+    unacknowledged_bytes: Gauge,
+}
+
+#[derive(Debug, Default)]
+struct Families {
+    counters: [BySource<Counter>; COUNTERS.len()],
+    gauges: [BySource<Gauge>; GAUGES.len()],
+}
+
+/// In the order of [`SourceStats`].
+const COUNTERS: [(&str, &str); 10] = [
+    ("weir_agent_read_bytes", "Bytes read from files"),
+    ("weir_agent_queued_bytes", "Bytes of files whose records were handed over for sending"),
+    (
+        "weir_agent_acknowledged_bytes",
+        "Bytes of files whose records are durable with the next hop, or were refused by it and counted",
+    ),
+    ("weir_agent_lines", "Lines read from files"),
+    ("weir_agent_records", "Log records made of lines"),
+    ("weir_agent_derived_spans", "Spans made of log lines"),
+    ("weir_agent_truncated_records", "Records cut at a limit or without their end"),
+    (
+        "weir_agent_unparsed_records",
+        "Records that the format of their file does not match, kept as plain text",
+    ),
+    ("weir_agent_invalid_utf8_lines", "Lines with bytes that are no UTF-8, which were replaced"),
+    ("weir_agent_cut_bytes", "Bytes of lines and records cut off at a limit"),
+];
+const GAUGES: [(&str, &str); 3] = [
+    ("weir_agent_open_files", "Files that are followed"),
+    ("weir_agent_unread_bytes", "Bytes that stand in files and are not read yet"),
+    ("weir_agent_unacknowledged_bytes", "Bytes read but not yet durable with the next hop"),
+];
 
 impl TailStats {
     pub(crate) fn register(metrics: &Metrics) -> Self {
-        Self {
-            lines: metrics.register("weir_agent_lines", "Lines read from files", Counter::default()),
-            records: metrics.register("weir_agent_records", "Log records made of lines", Counter::default()),
-            derived_spans: metrics.register(
-                "weir_agent_derived_spans",
-                "Spans made of log lines",
-                Counter::default(),
-            ),
-            truncated: metrics.register(
-                "weir_agent_truncated_records",
-                "Records cut at a limit or without their end",
-                Counter::default(),
-            ),
-            unparsed: metrics.register(
-                "weir_agent_unparsed_records",
-                "Records that the format of their file does not match, kept as plain text",
-                Counter::default(),
-            ),
-            invalid_utf8: metrics.register(
-                "weir_agent_invalid_utf8_lines",
-                "Lines with bytes that are no UTF-8, which were replaced",
-                Counter::default(),
-            ),
-            dropped_bytes: metrics.register(
-                "weir_agent_dropped_bytes",
-                "Bytes of lines and records cut off at a limit",
-                Counter::default(),
-            ),
-            dropped: metrics.register(
-                "weir_agent_dropped_records",
-                "Records that the next hop refused for good",
-                Counter::default(),
-            ),
+        let stats = Self {
             errors: metrics.register(
                 "weir_agent_errors",
                 "Failed reads of files and writes of the checkpoint",
                 Counter::default(),
             ),
-            files: metrics.register("weir_agent_open_files", "Files that are followed", Gauge::default()),
-            unacknowledged_bytes: metrics.register(
-                "weir_agent_unacknowledged_bytes",
-                "Bytes read but not yet durable with the next hop",
+            queued_batches: metrics.register(
+                "weir_agent_queued_batches",
+                "Batches of files' records that wait for the next hop or are on their way to it",
                 Gauge::default(),
             ),
+            unwatched_folders: metrics.register(
+                "weir_agent_unwatched_folders",
+                "Folders of whose files no change is heard, so that they are looked at again and again",
+                Gauge::default(),
+            ),
+            last_acknowledged: metrics.register(
+                "weir_agent_last_acknowledged_timestamp_seconds",
+                "When the next hop last acknowledged records of files, in seconds since the Unix epoch; 0 for never",
+                Gauge::default(),
+            ),
+            dropped: metrics.register(
+                "weir_agent_dropped_records",
+                "Records of files that are lost, by cause: refused by the next hop for good",
+                Family::default(),
+            ),
+            ..Self::default()
+        };
+        for ((name, help), family) in COUNTERS.iter().zip(&stats.families.counters) {
+            metrics.register(name, help, family.clone());
         }
+        for ((name, help), family) in GAUGES.iter().zip(&stats.families.gauges) {
+            metrics.register(name, help, family.clone());
+        }
+        stats
+    }
+
+    /// The figures of a source; two of one name share them.
+    pub(crate) fn source(&self, name: &str) -> Arc<SourceStats> {
+        self.sources().entry(name.to_owned()).or_insert_with(|| Arc::new(self.new_source(name))).clone()
+    }
+
+    fn new_source(&self, name: &str) -> SourceStats {
+        let label = [("source", name.to_owned())];
+        let Families { counters, gauges } = &self.families;
+        let counter = |at: usize| counters[at].get_or_create(&label).clone();
+        let gauge = |at: usize| gauges[at].get_or_create(&label).clone();
+        SourceStats {
+            read_bytes: counter(0),
+            queued_bytes: counter(1),
+            acknowledged_bytes: counter(2),
+            lines: counter(3),
+            records: counter(4),
+            derived_spans: counter(5),
+            truncated: counter(6),
+            unparsed: counter(7),
+            invalid_utf8: counter(8),
+            cut_bytes: counter(9),
+            files: gauge(0),
+            unread_bytes: gauge(1),
+            unacknowledged_bytes: gauge(2),
+        }
+    }
+
+    fn sources(&self) -> MutexGuard<'_, BTreeMap<String, Arc<SourceStats>>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the gauges of all sources from those of their files.
+    pub(crate) fn gauge<'a>(&self, files: impl Iterator<Item = (&'a Arc<SourceStats>, FileGauge)>) {
+        let sources = self.sources();
+        let mut sums: Vec<(&Arc<SourceStats>, FileGauge, i64)> =
+            sources.values().map(|source| (source, FileGauge::default(), 0)).collect();
+        for (of, file) in files {
+            if let Some((_, sum, count)) = sums.iter_mut().find(|(source, ..)| Arc::ptr_eq(source, of)) {
+                sum.unread += file.unread;
+                sum.unacknowledged += file.unacknowledged;
+                *count += 1;
+            }
+        }
+        for (source, sum, count) in sums {
+            source.files.set(count);
+            source.unread_bytes.set(sum.unread as i64);
+            source.unacknowledged_bytes.set(sum.unacknowledged as i64);
+        }
+    }
+
+    /// Records that the next hop will never take.
+    pub(crate) fn refused(&self, signal: Signal, records: u64) {
+        if records > 0 {
+            self.dropped.get_or_create(&[("signal", signal.name()), ("cause", "refused")]).inc_by(records);
+        }
+    }
+
+    pub(crate) fn acknowledged_now(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.last_acknowledged.set(now as i64);
     }
 }
 
-impl TailStats {
+/// Bytes of one file that are on their way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FileGauge {
+    pub(crate) unread: u64,
+    pub(crate) unacknowledged: u64,
+}
+
+impl SourceStats {
     /// Adds what happened to one file between two looks at its parser.
     pub(crate) fn count(&self, before: &Counts, after: &Counts) {
         self.lines.inc_by(after.lines - before.lines);
@@ -79,7 +197,7 @@ impl TailStats {
         self.truncated.inc_by(after.truncated - before.truncated);
         self.unparsed.inc_by(after.unparsed - before.unparsed);
         self.invalid_utf8.inc_by(after.invalid_utf8 - before.invalid_utf8);
-        self.dropped_bytes.inc_by(after.dropped_bytes - before.dropped_bytes);
+        self.cut_bytes.inc_by(after.dropped_bytes - before.dropped_bytes);
     }
 }
 
@@ -118,11 +236,18 @@ pub struct AgentStats {
 
 impl From<&TailStats> for AgentStats {
     fn from(stats: &TailStats) -> Self {
+        let sources = stats.sources();
+        let sum = |gauge: fn(&SourceStats) -> &Gauge| {
+            sources.values().map(|source| gauge(source).get() as u64).sum()
+        };
+        let refused = |signal: Signal| {
+            stats.dropped.get_or_create(&[("signal", signal.name()), ("cause", "refused")]).get()
+        };
         Self {
-            files: stats.files.get() as u64,
-            records: stats.records.get(),
-            dropped: stats.dropped.get(),
-            unacknowledged_bytes: stats.unacknowledged_bytes.get() as u64,
+            files: sum(|source| &source.files),
+            records: sources.values().map(|source| source.records.get()).sum(),
+            dropped: refused(Signal::Logs) + refused(Signal::Spans),
+            unacknowledged_bytes: sum(|source| &source.unacknowledged_bytes),
         }
     }
 }

@@ -13,12 +13,15 @@ use weir_agent::{Config, Deps, SourceConfig};
 use weir_disk::RealDisk;
 use weir_model::otlp::{Attrs, log_refs, span_refs};
 use weir_model::{Incarnation, Signal, identity};
-use weir_runtime::{Metrics, Period};
+use weir_runtime::{Health, Metrics, Period};
 use weir_transport::memory::MemoryLog;
 use weir_transport::{Batch, Lane, Position, SendError, SendErrorKind, Sender, Senders};
 
 /// Generous: only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pause between two looks at what has come.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A next hop that is gone after so many batches: it takes one more, and its answer is lost.
 struct Mortal {
@@ -79,6 +82,7 @@ impl Rig {
             otlp_http: loopback,
             otlp_grpc: loopback,
             zipkin: None,
+            admin: None,
             host_metrics: Period::secs(0),
             ..Config::default()
         };
@@ -87,6 +91,7 @@ impl Rig {
             disk: Arc::new(RealDisk),
             data_dir: self.folder.path().join("data"),
             metrics: Metrics::new(),
+            health: Health::default(),
             host: "here".into(),
         };
         let shutdown = CancellationToken::new();
@@ -94,7 +99,7 @@ impl Rig {
         let agent = tokio::spawn(agent.run(shutdown.clone()));
         let over = async {
             while !dead.is_cancelled() && !done(self) {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         };
         tokio::time::timeout(PATIENCE, over).await.expect("all of it comes");
@@ -174,7 +179,7 @@ fn lines(count: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_next_hop_that_dies_again_and_again() {
-    const LINES: usize = 20_000;
+    const LINES: usize = 8_000;
     let rig = Rig::new(&lines(LINES));
     let done =
         |rig: &Rig| rig.places(Signal::Logs).len() == LINES && rig.places(Signal::Spans).len() == 3 * LINES;

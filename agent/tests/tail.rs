@@ -14,7 +14,7 @@ use weir_agent::{Config, Deps, SourceConfig, Start};
 use weir_disk::RealDisk;
 use weir_model::otlp::log_refs;
 use weir_model::{Incarnation, Signal, identity};
-use weir_runtime::{Metrics, Period};
+use weir_runtime::{Health, Metrics, Period};
 use weir_transport::memory::MemoryLog;
 use weir_transport::{Event, Lane, Position, Receiver, Senders};
 
@@ -54,6 +54,7 @@ impl Rig {
             otlp_http: loopback,
             otlp_grpc: loopback,
             zipkin: None,
+            admin: None,
             host_metrics: Period::secs(0),
             ..Config::default()
         };
@@ -63,6 +64,7 @@ impl Rig {
             disk: Arc::new(RealDisk),
             data_dir: self.folder.path().join("data"),
             metrics: Metrics::new(),
+            health: Health::default(),
             host: "here".into(),
         };
         let agent = weir_agent::build(&config, deps).await.unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use weir_agent::{Config, Deps, SourceConfig};
 use weir_disk::RealDisk;
-use weir_runtime::{Metrics, Period};
+use weir_runtime::{Health, Metrics, Period};
 use weir_transport::{Sender, Senders};
 
 use crate::cpu;
@@ -38,6 +38,7 @@ pub async fn follow(files: &[PathBuf], sink: Arc<dyn Sender>) -> anyhow::Result<
         otlp_http: loopback,
         otlp_grpc: loopback,
         zipkin: None,
+        admin: None,
         host_metrics: Period::secs(0),
         ..Config::default()
     };
@@ -46,6 +47,7 @@ pub async fn follow(files: &[PathBuf], sink: Arc<dyn Sender>) -> anyhow::Result<
         disk: Arc::new(RealDisk),
         data_dir: folder.path().to_owned(),
         metrics: Metrics::new(),
+        health: Health::default(),
         host: "bench".into(),
     };
     let agent = weir_agent::build(&config, deps).await?;

@@ -84,6 +84,7 @@ pub fn openapi() -> OpenApi {
 
 /// The whole service. Cancelling `shutdown` ends live tails.
 pub fn app(config: &Config, deps: Deps, shutdown: CancellationToken) -> Router {
+    let metrics = deps.metrics.clone();
     let app = Arc::new(App {
         colors: Colors::new(deps.state.clone()),
         deps,
@@ -100,6 +101,7 @@ pub fn app(config: &Config, deps: Deps, shutdown: CancellationToken) -> Router {
     queries
         .layer(middleware::from_fn_with_state(app.clone(), guard::limits))
         .merge(tails)
+        .route("/metrics", get(move || async move { metrics.response() }))
         .route("/api/openapi.json", get(move || async move { Json(description) }))
         .fallback(assets::serve)
         .method_not_allowed_fallback(assets::only_get)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use weir_runtime::Metrics;
 use weir_store::{Reader, State};
 
 /// Everything that comes from outside.
@@ -11,15 +12,22 @@ pub struct Deps {
     pub reader: Arc<dyn Reader>,
     pub state: Arc<dyn State>,
     pub status: Arc<dyn StatusSource>,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
     /// Nanoseconds since the Unix epoch.
     pub now: fn() -> u64,
 }
 
 impl Deps {
     /// With the system's clock.
-    pub fn new(reader: Arc<dyn Reader>, state: Arc<dyn State>, status: Arc<dyn StatusSource>) -> Self {
+    pub fn new(
+        reader: Arc<dyn Reader>,
+        state: Arc<dyn State>,
+        status: Arc<dyn StatusSource>,
+        metrics: Metrics,
+    ) -> Self {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        Self { reader, state, status, now }
+        Self { reader, state, status, metrics, now }
     }
 }
 

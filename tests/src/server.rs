@@ -13,10 +13,11 @@ use anyhow::Context;
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Every listener on a free port.
-const PORTS: [(&str, &str); 6] = [
+const PORTS: [(&str, &str); 7] = [
     ("WEIR_AGENT__OTLP_HTTP", "127.0.0.1:0"),
     ("WEIR_AGENT__OTLP_GRPC", "127.0.0.1:0"),
     ("WEIR_AGENT__ZIPKIN", "127.0.0.1:0"),
+    ("WEIR_AGENT__ADMIN", "127.0.0.1:0"),
     ("WEIR_COLLECTOR__INTAKE_HTTP", "127.0.0.1:0"),
     ("WEIR_COLLECTOR__INTAKE_GRPC", "127.0.0.1:0"),
     ("WEIR_QUERY__LISTEN", "127.0.0.1:0"),
@@ -99,6 +100,16 @@ impl Server {
     /// Base URL of OTLP over HTTP.
     pub fn otlp(&self) -> &str {
         self.url("otlp", 0)
+    }
+
+    /// URL of the agent's metrics.
+    pub fn metrics(&self) -> &str {
+        self.url("admin", 0)
+    }
+
+    /// URL of the agent's health.
+    pub fn health(&self) -> &str {
+        self.url("admin", 1)
     }
 
     /// Where a collector takes what agents send, over HTTP.

@@ -9,7 +9,7 @@ use weir_agent::{Agent, Cursor, Relay, RelayStats};
 use weir_model::Signal;
 use weir_otlp::{GrpcSender, HttpSender};
 use weir_query_ui::ReceiverStatus;
-use weir_runtime::Metrics;
+use weir_runtime::{Health, Metrics};
 use weir_transport::Sender;
 
 use crate::config::{Config, Forward, Protocol};
@@ -27,7 +27,7 @@ pub(crate) struct AgentArgs {
 
 pub(crate) async fn run(args: AgentArgs, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let folder = DataFolder::open(&args.data_dir)?;
-    let metrics = Metrics::new();
+    let (metrics, health) = (Metrics::new(), Health::default());
     let cursor = |signal: Signal| {
         Cursor::open(folder.disk.clone(), &folder.path.join(format!("sent-{}", signal.name())))
     };
@@ -38,11 +38,13 @@ pub(crate) async fn run(args: AgentArgs, config: Config, shutdown: CancellationT
         Signal::Spans => spans.position(),
         Signal::Metrics => points.position(),
     })?;
+    spool.count(&metrics, "weir_agent_spool");
     let deps = weir_agent::Deps {
         senders: spool.senders.clone(),
         disk: folder.disk.clone(),
         data_dir: folder.path.join("agent"),
         metrics: metrics.clone(),
+        health: health.clone(),
         host: host_name(),
     };
     let agent = weir_agent::build(&config.agent, deps).await?;
@@ -52,7 +54,8 @@ pub(crate) async fn run(args: AgentArgs, config: Config, shutdown: CancellationT
     let mut parts = Parts::default();
     parts.spawn(|stop| agent.run(stop));
     for ((signal, receiver), cursor) in spool.receivers().into_iter().zip([logs, spans, points]) {
-        let relay = Relay::new(signal, receiver, next_hop(&config.forward, signal)?, cursor, stats.clone());
+        let sender = next_hop(&config.forward, signal)?;
+        let relay = Relay::new(signal, receiver, sender, cursor, stats.clone(), health.clone());
         parts.spawn(|stop| relay.run(stop));
     }
     say("ready", format_args!("sends to {} over {}", config.forward.to, config.forward.protocol));
@@ -84,6 +87,9 @@ pub(crate) fn announce(agent: &Agent, config: &Config) -> anyhow::Result<()> {
     say("otlp", format_args!("http://{} and grpc://{}", agent.otlp_http()?, agent.otlp_grpc()?));
     if let Some(zipkin) = agent.zipkin()? {
         say("zipkin", format_args!("http://{zipkin}/api/v2/spans"));
+    }
+    if let Some(admin) = agent.admin()? {
+        say("admin", format_args!("http://{admin}/metrics http://{admin}/health http://{admin}/ready"));
     }
     Ok(())
 }

@@ -27,7 +27,8 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let folder = DataFolder::open(&args.data_dir)?;
-    let collecting = Collecting::open(&folder, &config, &Metrics::new()).await?;
+    let metrics = Metrics::new();
+    let collecting = Collecting::open(&folder, &config, &metrics).await?;
     let taken = |key, address| {
         format!(
             "can't listen for agents on {address}; is another collector running there? Choose another address with `collector.{key}`"
@@ -42,7 +43,7 @@ pub(crate) async fn run(
         receiver("OTLP/HTTP", format!("http://{}", http.local_addr()?)),
         receiver("OTLP/gRPC", format!("http://{}", grpc.local_addr()?)),
     ];
-    let ui = collecting.ui(&config, None, receivers).await?;
+    let ui = collecting.ui(&config, None, receivers, metrics).await?;
     let url = format!("http://{}", ui.address());
 
     let mut parts = Parts::default();

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use weir_agent::SourceConfig;
 use weir_demo::{Settings as ShopSettings, Shop, ShopConfig};
-use weir_runtime::Metrics;
+use weir_runtime::{Health, Metrics};
 
 use crate::config::Config;
 use crate::wiring::{Collecting, DataFolder, Parts, host_name, say};
@@ -38,13 +38,16 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
         senders: collecting.logs.senders.clone(),
         disk: folder.disk.clone(),
         data_dir: folder.path.join("agent"),
-        metrics,
+        metrics: metrics.clone(),
+        health: Health::default(),
         host: host_name(),
     };
     let agent = weir_agent::build(&config.agent, deps).await?;
     crate::agent::announce(&agent, &config)?;
     let otlp = agent.otlp_http()?;
-    let ui = collecting.ui(&config, Some(Box::new(agent.stats())), crate::agent::receivers(&agent)?).await?;
+    let ui = collecting
+        .ui(&config, Some(Box::new(agent.stats())), crate::agent::receivers(&agent)?, metrics)
+        .await?;
     let url = format!("http://{}", ui.address());
 
     let mut parts = Parts::default();

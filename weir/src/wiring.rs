@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use prometheus_client::collector::Collector as Figures;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_collector::{Collector, Policy};
@@ -84,9 +87,49 @@ impl Logs {
         Ok(Self { logs, senders })
     }
 
+    /// Adds the figures of these logs to the metrics, with names that begin with `prefix`.
+    pub(crate) fn count(&self, metrics: &Metrics, prefix: &'static str) {
+        let figures = LogFigures { prefix, logs: self.logs.clone() };
+        metrics.with_registry(|registry| registry.register_collector(Box::new(figures)));
+    }
+
     pub(crate) fn receivers(&self) -> Vec<(Signal, Box<dyn Receiver>)> {
         let receiver = |log: &Arc<DiskLog>| Box::new(DiskLogReceiver::new(log.clone())) as Box<dyn Receiver>;
         self.logs.iter().map(|(signal, log)| (*signal, receiver(log))).collect()
+    }
+}
+
+/// Reads the figures of disk logs when it is asked.
+#[derive(Debug)]
+struct LogFigures {
+    prefix: &'static str,
+    logs: Vec<(Signal, Arc<DiskLog>)>,
+}
+
+impl Figures for LogFigures {
+    fn encode(&self, mut out: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let stats: Vec<_> = self.logs.iter().map(|(signal, log)| (signal.name(), log.stats())).collect();
+        let mut family = |name: &str, help: &str, kind: MetricType, value: fn(&disk_log::Stats) -> u64| {
+            let name = format!("{}_{name}", self.prefix);
+            let mut family = out.encode_descriptor(&name, help, None, kind)?;
+            for (signal, stats) in &stats {
+                let labels = [("signal", *signal)];
+                let mut metric = family.encode_family(&labels)?;
+                match kind {
+                    MetricType::Counter => {
+                        metric.encode_counter::<NoLabelSet, _, u64>(&value(stats), None)?
+                    }
+                    _ => metric.encode_gauge(&(value(stats) as i64))?,
+                }
+            }
+            Ok(())
+        };
+        let (gauge, counter) = (MetricType::Gauge, MetricType::Counter);
+        family("bytes", "Bytes that wait on disk for the next hop", gauge, |s| s.bytes)?;
+        family("batches", "Batches that wait on disk for the next hop", gauge, |s| s.next - s.oldest)?;
+        family("appended_batches", "Batches appended", counter, |s| s.appended)?;
+        family("failed_writes", "Writes of the disk log that failed", counter, |s| s.failures)?;
+        family("corrupt_batches", "Batches that could not be read back", counter, |s| s.corrupt_positions)
     }
 }
 
@@ -107,6 +150,7 @@ impl Collecting {
         let (logs, spans) = (store.stats(Signal::Logs).records, store.stats(Signal::Spans).records);
         say("store", format_args!("{} holds {logs} log records and {spans} spans", folder.path.display()));
         let logs = Logs::open(folder, "log", config.collector.log_bytes.0, |signal| store.resume(signal))?;
+        logs.count(metrics, "weir_collector_log");
         let policy = Policy {
             commit_every: config.collector.commit_every.0,
             commit_bytes: config.collector.commit_bytes.0,
@@ -122,12 +166,13 @@ impl Collecting {
         config: &Config,
         agent: Option<crate::status::AgentView>,
         receivers: Vec<ReceiverStatus>,
+        metrics: Metrics,
     ) -> anyhow::Result<QueryUi> {
         let logs = self.logs.logs.clone();
         let status =
             Status::new(agent, receivers, self.collector.stats(), logs, config.collector.log_bytes.0);
         let store = Arc::new(self.store.clone());
-        let deps = weir_query_ui::Deps::new(store.clone(), store, Arc::new(status));
+        let deps = weir_query_ui::Deps::new(store.clone(), store, Arc::new(status), metrics);
         Ok(weir_query_ui::build(config.query.clone(), deps).await?)
     }
 }

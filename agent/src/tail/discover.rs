@@ -11,8 +11,10 @@ use regex::Regex;
 use weir_parse::settle::Evidence;
 use weir_parse::{Options, Pattern};
 
-use super::TURN_BYTES;
+use super::watch::Key;
+use super::{TURN_BYTES, identity};
 use crate::config::{Config, SourceConfig, Start};
+use crate::stats::{SourceStats, TailStats};
 
 /// Folders below the base of a glob that are entered.
 const DEPTH: usize = 16;
@@ -27,6 +29,7 @@ pub(super) struct Source {
     attributes: BTreeMap<String, String>,
     pub(super) start: Start,
     pub(super) derive_spans: bool,
+    pub(super) stats: Arc<SourceStats>,
     pattern: Option<Arc<Pattern>>,
     /// Seconds east of UTC.
     zone: Option<i32>,
@@ -35,7 +38,7 @@ pub(super) struct Source {
 impl Source {
     /// # Errors
     /// For globs or patterns that the configuration's check would have refused.
-    pub(super) fn new(config: &SourceConfig) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &SourceConfig, stats: &TailStats) -> anyhow::Result<Self> {
         let set = |globs: &[String]| -> anyhow::Result<GlobSet> {
             let mut set = GlobSetBuilder::new();
             for glob in globs {
@@ -55,14 +58,10 @@ impl Source {
             attributes: config.attributes.clone(),
             start: config.start,
             derive_spans: config.derive_spans,
+            stats: stats.source(config.include.first().map_or("", String::as_str)),
             pattern: config.format.pattern()?.map(Arc::new),
             zone: config.format.zone_seconds()?,
         })
-    }
-
-    /// Whether the globs name a file.
-    fn names(&self, path: &Path) -> bool {
-        self.include.is_match(path) && !self.exclude.is_match(path)
     }
 
     /// What is known of a file before its first line from `from` on is read.
@@ -77,15 +76,35 @@ impl Source {
         Options { pattern: self.pattern.clone(), evidence }
     }
 
-    /// Regular files that the globs name, sorted.
-    pub(super) fn find(&self) -> Vec<PathBuf> {
+    /// Whether the globs name a path.
+    pub(super) fn names(&self, path: &Path) -> bool {
+        self.include.is_match(path) && !self.exclude.is_match(path)
+    }
+
+    /// Regular files that the globs name, sorted. Adds the folders in which there are such or may come to be.
+    pub(super) fn find(&self, folders: &mut BTreeMap<PathBuf, Key>) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        self.bases.iter().for_each(|base| self.walk(base, DEPTH, &mut found));
+        for base in &self.bases {
+            self.walk(base, DEPTH, &mut found, folders);
+            // A file, or what is not there yet, comes in a folder above.
+            if !base.is_dir()
+                && let Some(above) = base.ancestors().skip(1).find(|above| above.is_dir())
+                && let Ok(metadata) = fs::metadata(above)
+            {
+                folders.insert(above.to_owned(), identity::key(&metadata));
+            }
+        }
         found.sort();
         found
     }
 
-    fn walk(&self, path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    fn walk(
+        &self,
+        path: &Path,
+        depth: usize,
+        found: &mut Vec<PathBuf>,
+        folders: &mut BTreeMap<PathBuf, Key>,
+    ) {
         let Ok(metadata) = fs::metadata(path) else { return };
         if metadata.is_file() {
             if self.names(path) {
@@ -95,7 +114,8 @@ impl Source {
             && depth > 0
             && let Ok(entries) = fs::read_dir(path)
         {
-            entries.flatten().for_each(|entry| self.walk(&entry.path(), depth - 1, found));
+            folders.insert(path.to_owned(), identity::key(&metadata));
+            entries.flatten().for_each(|entry| self.walk(&entry.path(), depth - 1, found, folders));
         }
     }
 
@@ -141,7 +161,12 @@ pub struct FileSettings {
 /// # Errors
 /// For globs or patterns that the configuration's check would have refused.
 pub fn file_settings(config: &Config, path: &Path, metadata: &Metadata) -> anyhow::Result<FileSettings> {
-    let sources = config.sources.iter().map(Source::new).collect::<anyhow::Result<Vec<_>>>()?;
+    let stats = TailStats::default();
+    let sources = config
+        .sources
+        .iter()
+        .map(|source| Source::new(source, &stats))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let source = sources.iter().position(|source| source.names(path));
     let settings = |by: &Source, attributes| FileSettings {
         source,
@@ -151,7 +176,7 @@ pub fn file_settings(config: &Config, path: &Path, metadata: &Metadata) -> anyho
     };
     Ok(match source.map(|n| &sources[n]) {
         Some(by) => settings(by, by.attributes(path)),
-        None => settings(&Source::new(&SourceConfig::default())?, Vec::new()),
+        None => settings(&Source::new(&SourceConfig::default(), &stats)?, Vec::new()),
     })
 }
 
@@ -190,7 +215,7 @@ mod tests {
                 exclude,
                 ..SourceConfig::default()
             };
-            let found = Source::new(&config).unwrap().find();
+            let found = Source::new(&config, &TailStats::default()).unwrap().find(&mut BTreeMap::new());
             let found: Vec<_> =
                 found.iter().map(|p| p.strip_prefix(root).unwrap().to_str().unwrap()).collect();
             assert_eq!(found, expect, "{include}");
@@ -209,13 +234,14 @@ mod tests {
             ]),
             ..SourceConfig::default()
         };
-        let attributes = Source::new(&config).unwrap().attributes(Path::new("/logs/cart-7.log"));
+        let attributes =
+            Source::new(&config, &TailStats::default()).unwrap().attributes(Path::new("/logs/cart-7.log"));
         assert_eq!(
             attributes,
             [("k8s.pod.name".into(), "cart-7".into()), ("service.name".into(), "cart".into())]
         );
-        let plain =
-            Source::new(&SourceConfig { path_pattern: None, attributes: BTreeMap::new(), ..config }).unwrap();
+        let plain = SourceConfig { path_pattern: None, attributes: BTreeMap::new(), ..config };
+        let plain = Source::new(&plain, &TailStats::default()).unwrap();
         assert_eq!(
             plain.attributes(Path::new("/logs/app.log.1")),
             [("service.name".to_string(), "app".to_string())]

@@ -1,23 +1,26 @@
 //! One followed file: where reading stands, what is acknowledged, and how it is recognised.
 
 use std::collections::VecDeque;
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flate2::read::MultiGzDecoder;
 use weir_model::Incarnation;
 use weir_model::otlp::AttrWriter;
 use weir_parse::stream::{Counts, Event, Stream};
-use weir_parse::{Decision, Options, derive};
+use weir_parse::{Decision, derive};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bodies::{self, Bodies};
+use super::discover::Source;
 use super::{HEAD_BYTES, LINE_BYTES, TURN_BYTES, identity, records};
 use crate::checkpoint::Saved;
+use crate::stats::{FileGauge, SourceStats};
 
 /// How long a file whose name is gone is still followed: its writer may not have noticed.
 const ROTATE_WAIT: Duration = Duration::from_secs(5);
@@ -39,13 +42,18 @@ enum Content {
 #[derive(Debug)]
 pub(super) struct Followed {
     pub(super) path: PathBuf,
+    /// Where the path leads if it is a symbolic link.
+    pub(super) target: Option<PathBuf>,
     pub(super) key: (u64, u64),
     pub(super) incarnation: Incarnation,
     /// Resource attributes from path and configuration.
     pub(super) attributes: Vec<(String, String)>,
     /// Spans are derived from its lines.
     derives: bool,
+    pub(super) stats: Arc<SourceStats>,
     file: File,
+    /// Its length when it was last looked at.
+    len: u64,
     content: Content,
     /// Next byte to be read; bytes of an unfinished line are in `carry`.
     read: u64,
@@ -100,12 +108,10 @@ pub(super) enum Turn {
 impl Followed {
     /// Follows a file from `from` on. `saved` is what is known of this life of it.
     pub(super) fn open(
+        source: &Source,
         path: &Path,
         metadata: &Metadata,
         file: File,
-        attributes: Vec<(String, String)>,
-        derives: bool,
-        options: Options,
         saved: Life,
     ) -> io::Result<Self> {
         let (head, content, read_marker) = match identity::is_gzip(path) {
@@ -135,16 +141,23 @@ impl Followed {
         };
         Ok(Self {
             path: path.to_owned(),
+            target: target(path),
             key: identity::key(metadata),
             incarnation: saved.incarnation,
-            attributes,
-            derives,
+            attributes: source.attributes(path),
+            derives: source.derive_spans,
+            stats: source.stats.clone(),
             file,
+            len: metadata.len(),
             content,
             read: saved.from,
             carry: Vec::new(),
             dropped: 0,
-            stream: Stream::new(options, saved.decisions.iter().cloned(), saved.from),
+            stream: Stream::new(
+                source.options(metadata, saved.from),
+                saved.decisions.iter().cloned(),
+                saved.from,
+            ),
             decisions: saved.decisions,
             unsaved: false,
             batch_start: saved.from,
@@ -176,10 +189,12 @@ impl Followed {
     }
 
     /// Whether there is nothing to read, and nothing that must be noticed.
-    pub(super) fn is_idle(&self) -> io::Result<bool> {
+    pub(super) fn is_idle(&mut self) -> io::Result<bool> {
         match &self.content {
-            Content::Plain => Ok(self.file.metadata()?.len() == self.read
-                && identity::marker(&self.file, self.read)? == self.read_marker),
+            Content::Plain => {
+                self.len = self.file.metadata()?.len();
+                Ok(self.len == self.read && identity::marker(&self.file, self.read)? == self.read_marker)
+            }
             Content::Gzip { ended, .. } => Ok(*ended),
         }
     }
@@ -211,6 +226,7 @@ impl Followed {
         self.last_data = Instant::now();
         buf[..kept].copy_from_slice(&self.carry);
         self.read += n as u64;
+        self.stats.read_bytes.inc_by(n as u64);
         self.take(&buf[..kept + n], kept, now, out);
         if matches!(self.content, Content::Plain) {
             self.read_marker = identity::marker(&self.file, self.read)?;
@@ -244,12 +260,13 @@ impl Followed {
 
     /// Runs the parser over something. What it decides is kept, what is a record is written. Returns how many bytes it took.
     fn parse(&mut self, what: Input<'_>, now: u64, out: &mut Bodies) -> usize {
-        let Self { stream, decisions, unsaved, derives, incarnation, .. } = self;
+        let Self { stream, decisions, unsaved, derives, incarnation, stats, .. } = self;
         let mut emit = |event: Event<'_>| match event {
             Event::Record(record) => {
                 let derived = if *derives { derive(&record, *incarnation) } else { None };
                 records::write(&record, derived.as_ref(), now, &mut out.logs);
                 if let Some(derived) = derived {
+                    stats.derived_spans.inc_by(derived.count() as u64);
                     out.add_spans(&derived);
                 }
             }
@@ -269,6 +286,11 @@ impl Followed {
                 0
             }
         }
+    }
+
+    /// Whether a record waits for further lines.
+    pub(super) fn is_holding(&self) -> bool {
+        self.stream.is_holding()
     }
 
     /// Whether a record has been waiting for further lines since before `since`.
@@ -301,10 +323,12 @@ impl Followed {
             self.sent.push_back((range.end, marker));
         }
         self.batch_start = range.end;
+        self.stats.queued_bytes.inc_by(range.end - range.start);
         range
     }
 
     pub(super) fn acknowledge(&mut self, end: u64) {
+        self.stats.acknowledged_bytes.inc_by(end.saturating_sub(self.acked));
         self.acked = self.acked.max(end);
         while let Some((_, marker)) = self.sent.pop_front_if(|(sent, _)| *sent <= end) {
             self.acked_marker = marker;
@@ -326,9 +350,24 @@ impl Followed {
         self.acked >= self.batch_start
     }
 
-    /// Bytes that are read but not acknowledged.
-    pub(super) fn unacknowledged(&self) -> u64 {
-        self.read.saturating_sub(self.acked)
+    /// Remembers under which name and how long the file was seen. Returns whether that is new.
+    pub(super) fn seen(&mut self, path: &Path, metadata: &Metadata) -> bool {
+        let grown = std::mem::replace(&mut self.len, metadata.len()) != metadata.len();
+        let renamed = self.path != path;
+        if renamed {
+            self.path = path.to_owned();
+            self.target = target(path);
+        }
+        grown || renamed
+    }
+
+    /// Bytes that are not read, and those that are read but not acknowledged. A compressed file's own bytes say nothing of what is in it.
+    pub(super) fn gauge(&self) -> FileGauge {
+        let unread = match self.content {
+            Content::Plain => self.len.saturating_sub(self.read),
+            Content::Gzip { .. } => 0,
+        };
+        FileGauge { unread, unacknowledged: self.read.saturating_sub(self.acked) }
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -357,6 +396,10 @@ impl Followed {
             skipped: self.skipped,
         }
     }
+}
+
+fn target(path: &Path) -> Option<PathBuf> {
+    fs::symlink_metadata(path).ok().filter(Metadata::is_symlink).and_then(|_| fs::canonicalize(path).ok())
 }
 
 /// One life of a file, and from where it is to be read.

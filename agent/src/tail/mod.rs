@@ -3,6 +3,8 @@
 //! One thread reads all files in turns, makes records of their lines and batches of the records; a task hands the batches on, one after the
 //! other, and reports what is durable. The spans that lines yield travel in batches of their own, with the ranges of the log records that they go with.
 //! A file's checkpoint advances only over what was reported for both, so whatever is killed, reading goes on where the next hop has nothing yet. Back-pressure is the hand-over itself: while it waits, no file is read.
+//!
+//! The thread sleeps until it hears of a change (inotify), and looks at all files every few seconds for what it may not have heard.
 
 mod bodies;
 mod buffers;
@@ -12,6 +14,8 @@ mod file;
 mod identity;
 mod records;
 mod run;
+mod turns;
+mod watch;
 
 pub use discover::{FileSettings, file_settings};
 pub(crate) use run::Tail;

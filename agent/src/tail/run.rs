@@ -1,6 +1,6 @@
 //! The loop that finds files, reads them in turns, makes batches and keeps the checkpoint.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use weir_disk::Disk;
 use weir_model::Signal;
+use weir_runtime::Health;
 use weir_transport::{Batch, Origin, Senders};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -20,20 +21,25 @@ use super::deliver::{Delivered, Part, Sealed, deliver};
 use super::discover::Source;
 use super::file::{Followed, Life, Turn};
 use super::identity;
+use super::turns::Turns;
+use super::watch::{FOLDERS, Wake, Watch};
 use super::{LINE_BYTES, TURN_BYTES};
 use crate::checkpoint::{Checkpoints, Saved};
 use crate::config::{Config, Start};
 use crate::stats::TailStats;
 
-/// How often new files are looked for.
+/// How often new files are looked for, and how often where changes of names are heard of at once.
 const SCAN_EVERY: Duration = Duration::from_secs(1);
-/// How long a batch waits for more.
+const SCAN_WATCHED: Duration = Duration::from_secs(10);
+/// How often all files are looked at where changes are heard of.
+const SWEEP_WATCHED: Duration = Duration::from_secs(5);
+/// How long a batch waits for more, if one went before it in this time.
 const BATCH_AGE: Duration = Duration::from_millis(200);
 /// How long a record waits for lines that belong to it.
 const RECORD_AGE: Duration = Duration::from_millis(300);
-/// How often the checkpoint is written.
+/// How often the checkpoint is written and the gauges are summed up, if something has happened.
 const SAVE_EVERY: Duration = Duration::from_millis(500);
-/// Shortest pause when no file has anything; a sweep over all files may take a twentieth of the time at the most.
+/// Shortest pause between two looks at files of which nothing is heard; a sweep over all files may take a twentieth of the time at the most.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Batches that wait for delivery.
 const QUEUE: usize = 4;
@@ -51,6 +57,7 @@ pub(crate) struct Tail {
     fresh: bool,
     host: String,
     stats: Arc<TailStats>,
+    health: Health,
 }
 
 impl Tail {
@@ -62,8 +69,13 @@ impl Tail {
         dir: PathBuf,
         host: String,
         stats: Arc<TailStats>,
+        health: Health,
     ) -> anyhow::Result<Self> {
-        let sources = config.sources.iter().map(Source::new).collect::<anyhow::Result<Vec<_>>>()?;
+        let sources = config
+            .sources
+            .iter()
+            .map(|source| Source::new(source, &stats))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let (checkpoints, saved) = Checkpoints::open(disk, dir)?;
         Ok(Self {
             sources,
@@ -72,15 +84,18 @@ impl Tail {
             saved: saved.unwrap_or_default(),
             host,
             stats,
+            health,
         })
     }
 
     /// Follows the files until the token is cancelled.
     pub(crate) async fn run(self, senders: Senders, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let wake = Arc::new(Wake::default());
         let (queue, sealed) = mpsc::channel(QUEUE);
         let (done, delivered) = blocking::channel();
-        let delivery = tokio::spawn(deliver(sealed, senders, done));
-        let stop = shutdown.clone();
+        let delivery = tokio::spawn(deliver(sealed, senders, done, self.health.clone(), wake.clone()));
+        let (stop, begun) = (shutdown.clone(), Instant::now());
+        let waker = wake.clone();
         let thread = std::thread::Builder::new().name("tail".into()).spawn(move || {
             Tailer {
                 tail: self,
@@ -89,13 +104,30 @@ impl Tail {
                 known: HashMap::new(),
                 leaving: HashSet::new(),
                 bodies: Bodies::new(),
+                sealed: begun,
                 queue: Some(queue),
                 delivered,
                 unsaved: false,
+                changed: false,
+                watch: Watch::new(wake.clone(), FOLDERS),
+                wake,
+                by_path: HashMap::new(),
+                turns: Turns::default(),
+                going: HashSet::new(),
+                holding: HashSet::new(),
+                due: Due {
+                    scan: begun,
+                    look: false,
+                    may_look: begun,
+                    sweep: begun,
+                    poll: begun,
+                    save: begun,
+                },
             }
             .run(&stop)
         })?;
         shutdown.cancelled().await;
+        waker.wake();
         let _ = tokio::time::timeout(DRAIN, delivery).await;
         tokio::task::spawn_blocking(move || thread.join())
             .await?
@@ -112,10 +144,36 @@ pub(crate) struct Tailer {
     /// Files that are read no more, and wait for the acknowledgement of what was sent.
     leaving: HashSet<u64>,
     bodies: Bodies,
+    /// When a batch was handed over last.
+    sealed: Instant,
     queue: Option<mpsc::Sender<Sealed>>,
     delivered: blocking::Receiver<Delivered>,
     /// A life began or something was decided that the checkpoint does not know: nothing may be sent before it does.
     unsaved: bool,
+    /// Something happened since the checkpoint was written.
+    changed: bool,
+    wake: Arc<Wake>,
+    watch: Watch,
+    /// Files by the paths of which something may be heard.
+    by_path: HashMap<PathBuf, u64>,
+    turns: Turns,
+    /// Files whose name is gone or that are read no more: they are looked at every [`PAUSE`].
+    going: HashSet<u64>,
+    /// Files with a record that waits for further lines.
+    holding: HashSet<u64>,
+    due: Due,
+}
+
+/// When what is done now and then is to be done next.
+struct Due {
+    scan: Instant,
+    /// Names have changed, so that new files are looked for before the next scan, but not before `may_look`.
+    look: bool,
+    may_look: Instant,
+    sweep: Instant,
+    /// Files that are going have a turn.
+    poll: Instant,
+    save: Instant,
 }
 
 fn now() -> u64 {
@@ -125,28 +183,51 @@ fn now() -> u64 {
 impl Tailer {
     fn run(mut self, stop: &CancellationToken) {
         let mut buf = vec![0; LINE_BYTES + TURN_BYTES];
-        let (mut scanned, mut saved): (Option<Instant>, Instant) = (None, Instant::now());
         while !stop.is_cancelled() {
             self.acknowledge();
-            if scanned.is_none_or(|at| at.elapsed() >= SCAN_EVERY) {
+            self.hear();
+            let now = Instant::now();
+            if now >= self.due.scan || (self.due.look && now >= self.due.may_look) {
                 self.discover();
-                scanned = Some(Instant::now());
+                let took = now.elapsed();
+                let every = if self.watch.unwatched() == 0 { SCAN_WATCHED } else { SCAN_EVERY };
+                self.due.scan = now + took + every;
+                self.due.may_look = now + took + PAUSE.max(20 * took);
+                self.tail.health.set_ready(true);
             }
-            let sweep = Instant::now();
+            let sweeps = now >= self.due.sweep;
+            if sweeps {
+                self.files.keys().for_each(|id| self.turns.push(*id));
+            }
+            if now >= self.due.poll {
+                self.due.poll = now + PAUSE;
+                self.going.iter().for_each(|id| self.turns.push(*id));
+            }
+            let begun = Instant::now();
             let read = self.read_all(&mut buf);
-            let sweep = sweep.elapsed();
+            if sweeps {
+                let took = begun.elapsed();
+                let every = if self.watch.unwatched() == 0 { SWEEP_WATCHED } else { PAUSE.max(20 * took) };
+                self.due.sweep = begun + took + every;
+            }
             self.cut_waiting();
-            if self.bodies.age() >= BATCH_AGE {
+            // What comes after a silence goes at once; in a flow more is waited for.
+            let due = self.bodies.age() >= BATCH_AGE || (!read && self.sealed.elapsed() >= BATCH_AGE);
+            if !self.bodies.is_empty() && due {
                 self.seal();
             }
-            if saved.elapsed() >= SAVE_EVERY {
-                self.save();
-                saved = Instant::now();
+            if now >= self.due.save {
+                self.due.save = now + SAVE_EVERY;
+                if std::mem::take(&mut self.changed) || self.unsaved {
+                    self.tail.stats.gauge(self.files.values().map(|file| (&file.stats, file.gauge())));
+                    self.changed = !self.save();
+                }
             }
             if !read {
-                std::thread::sleep(PAUSE.max(20 * sweep));
+                self.wake.wait(self.idle().saturating_duration_since(Instant::now()));
             }
         }
+        self.tail.health.set_ready(false);
         self.seal();
         self.queue = None;
         let deadline = Instant::now() + DRAIN;
@@ -165,30 +246,68 @@ impl Tailer {
     }
 
     fn take(&mut self, delivered: Delivered) {
+        self.changed = true;
+        let stats = &self.tail.stats;
+        stats.queued_batches.dec();
+        stats.acknowledged_now();
         for (id, end) in delivered.files {
             if let Some(file) = self.files.get_mut(&id) {
                 file.acknowledge(end);
             }
         }
-        self.tail.stats.dropped.inc_by(delivered.dropped);
+        delivered.refused.into_iter().for_each(|(signal, records)| stats.refused(signal, records));
     }
 
-    /// Gives each file a turn. Returns whether any had something.
+    /// Until when nothing is to be done if nothing is heard.
+    fn idle(&self) -> Instant {
+        let soon = Instant::now() + PAUSE;
+        let mut until = self.due.scan.min(self.due.sweep);
+        if self.due.look {
+            until = until.min(self.due.may_look);
+        }
+        if !self.going.is_empty() {
+            until = until.min(self.due.poll);
+        }
+        if self.changed || self.unsaved {
+            until = until.min(self.due.save);
+        }
+        // Waiting records and lines, and what could not be sent.
+        if !self.holding.is_empty() || !self.turns.is_empty() || !self.bodies.is_empty() {
+            until = until.min(soon);
+        }
+        until
+    }
+
+    /// Takes the news of what has changed.
+    fn hear(&mut self) {
+        let news = self.wake.take();
+        if news.lost {
+            self.due.sweep = Instant::now();
+        }
+        self.due.look |= news.names || news.lost;
+        for path in &news.paths {
+            match self.by_path.get(path) {
+                Some(id) => self.turns.push(*id),
+                None => self.due.look |= self.tail.sources.iter().any(|source| source.names(path)),
+            }
+        }
+    }
+
+    /// Gives each file that is to be looked at a turn. Returns whether any had something.
     fn read_all(&mut self, buf: &mut [u8]) -> bool {
-        let mut ids: Vec<u64> = self.files.keys().copied().collect();
-        ids.sort_unstable();
         let mut any = false;
-        for id in ids {
+        for _ in 0..self.turns.len() {
             // A batch that can't be sent is not added to.
             if self.bodies.is_full() {
                 self.seal();
                 break;
             }
-            any |= self.read(id, buf);
+            let Some(id) = self.turns.pop() else { break };
+            if self.read(id, buf) {
+                any = true;
+                self.turns.push(id);
+            }
         }
-        self.tail.stats.files.set(self.files.len() as i64);
-        let waiting: u64 = self.files.values().map(Followed::unacknowledged).sum();
-        self.tail.stats.unacknowledged_bytes.set(waiting as i64);
         any
     }
 
@@ -197,6 +316,9 @@ impl Tailer {
         if self.leaving.contains(&id) {
             if file.is_acknowledged() {
                 self.leaving.remove(&id);
+                self.going.remove(&id);
+                self.holding.remove(&id);
+                self.changed = true;
                 self.remember(file.saved());
             } else {
                 self.files.insert(id, file);
@@ -219,7 +341,7 @@ impl Tailer {
             _ => {}
         }
         self.unsaved |= std::mem::take(&mut file.unsaved);
-        self.tail.stats.count(&before, &file.counts());
+        file.stats.count(&before, &file.counts());
         let keep = match turn {
             Ok(Turn::Read) => true,
             Ok(Turn::AtEnd) => !(file.is_over() && file.is_done()),
@@ -231,15 +353,17 @@ impl Tailer {
             }
         };
         let read = matches!(turn, Ok(Turn::Read | Turn::Cut)) || file.counts().lines > before.lines;
-        if keep {
-            self.files.insert(id, file);
-        } else {
+        self.changed |= read;
+        let key = file.key;
+        self.keep(id, file);
+        if !keep {
             // What it leaves in the body must be sent while the file is still known.
-            let key = file.key;
-            self.files.insert(id, file);
             self.seal();
             self.known.remove(&key);
             self.leaving.insert(id);
+            self.going.insert(id);
+            // Under its name there may be another one, or the same in another life.
+            self.due.look = true;
         }
         if self.bodies.is_full() {
             self.seal();
@@ -256,17 +380,26 @@ impl Tailer {
     /// Ends records that have been waiting long enough for lines that belong to them.
     fn cut_waiting(&mut self) {
         let Some(since) = Instant::now().checked_sub(RECORD_AGE) else { return };
-        let waiting: Vec<u64> =
-            self.files.iter().filter(|(_, file)| file.waits_since(since)).map(|(id, _)| *id).collect();
+        let waits = |id: &&u64| self.files.get(id).is_some_and(|file| file.waits_since(since));
+        let waiting: Vec<u64> = self.holding.iter().filter(waits).copied().collect();
         for id in waiting {
             let Some(mut file) = self.files.remove(&id) else { continue };
             self.open_resource(id, &file);
             let before = file.counts();
             file.cut(now(), &mut self.bodies);
             self.unsaved |= std::mem::take(&mut file.unsaved);
-            self.tail.stats.count(&before, &file.counts());
-            self.files.insert(id, file);
+            file.stats.count(&before, &file.counts());
+            self.keep(id, file);
         }
+    }
+
+    /// Puts a file back after it was read.
+    fn keep(&mut self, id: u64, file: Followed) {
+        match file.is_holding() {
+            true => self.holding.insert(id),
+            false => self.holding.remove(&id),
+        };
+        self.files.insert(id, file);
     }
 
     /// Hands the body over as a batch. Waits while the queue is full: so back-pressure reaches the files.
@@ -277,6 +410,7 @@ impl Tailer {
         if self.unsaved && !self.save() {
             return;
         }
+        self.sealed = Instant::now();
         let (logs, spans) = self.bodies.finish();
         let mut origins = Vec::new();
         for id in &logs.files {
@@ -289,7 +423,6 @@ impl Tailer {
         if origins.is_empty() {
             return;
         }
-        self.tail.stats.derived_spans.inc_by(spans.as_ref().map_or(0, |spans| spans.records));
         let files = origins.iter().map(|(id, origin)| (*id, origin.range.end)).collect();
         let part = |signal, Written { body, records, files }: Written| {
             let of_files = origins.iter().filter(|(id, _)| files.contains(id));
@@ -299,11 +432,12 @@ impl Tailer {
         };
         let spans = spans.map(|spans| part(Signal::Spans, spans));
         let sealed = Sealed { logs: part(Signal::Logs, logs), spans, files };
-        if let Some(queue) = &self.queue
-            && queue.blocking_send(sealed).is_err()
-        {
-            // Delivery has ended for good; the files keep what was not taken.
-            self.queue = None;
+        if let Some(queue) = &self.queue {
+            self.tail.stats.queued_batches.inc();
+            if queue.blocking_send(sealed).is_err() {
+                // Delivery has ended for good; the files keep what was not taken.
+                self.queue = None;
+            }
         }
     }
 
@@ -317,10 +451,12 @@ impl Tailer {
         match self.tail.checkpoints.save(files) {
             Ok(()) => {
                 self.unsaved = false;
+                self.tail.health.good("checkpoint");
                 true
             }
             Err(error) => {
                 self.tail.stats.errors.inc();
+                self.tail.health.bad("checkpoint", format!("can't be written: {error}"));
                 tracing::error!(%error, "can't write the checkpoint; nothing new is sent until that works");
                 false
             }
@@ -339,23 +475,59 @@ impl Tailer {
     fn discover(&mut self) {
         let first = std::mem::take(&mut self.tail.fresh);
         let sources = std::mem::take(&mut self.tail.sources);
-        let mut seen = Vec::new();
+        self.due.look = false;
+        let mut seen = HashSet::new();
+        let mut folders = BTreeMap::new();
+        let (mut failed, mut complaint) = (0_u64, None);
         for source in &sources {
-            for path in source.find() {
+            for path in source.find(&mut folders) {
                 match self.meet(source, &path, first) {
-                    Ok(Some(id)) => seen.push(id),
+                    Ok(Some(id)) => {
+                        seen.insert(id);
+                    }
                     Ok(None) => {}
                     Err(error) => {
                         self.tail.stats.errors.inc();
                         tracing::warn!(path = %path.display(), %error, "can't open the file; it is tried again");
+                        failed += 1;
+                        complaint.get_or_insert_with(|| format!("{}: {error}", path.display()));
                     }
                 }
             }
         }
         self.tail.sources = sources;
+        match complaint {
+            None => self.tail.health.good("files"),
+            Some(first) => {
+                self.tail.health.bad("files", format!("{failed} can't be opened, such as {first}"))
+            }
+        }
+        self.by_path.clear();
         for (id, file) in &mut self.files {
             file.gone = !seen.contains(id) && !still_there(file);
+            if file.gone {
+                self.going.insert(*id);
+                continue;
+            }
+            if self.leaving.contains(id) {
+                continue;
+            }
+            self.going.remove(id);
+            for path in [Some(&file.path), file.target.as_ref()].into_iter().flatten() {
+                self.by_path.insert(path.clone(), *id);
+            }
+            if let Some(folder) = file.target.as_deref().and_then(Path::parent)
+                && let Ok(metadata) = fs::metadata(folder)
+            {
+                folders.insert(folder.to_owned(), identity::key(&metadata));
+            }
         }
+        if self.watch.set(&folders) {
+            // Before the watch stood something may have happened that nothing told.
+            self.due.look = true;
+            self.due.sweep = Instant::now();
+        }
+        self.tail.stats.unwatched_folders.set(self.watch.unwatched() as i64);
         if self.unsaved || first {
             self.save();
         }
@@ -366,10 +538,8 @@ impl Tailer {
         let metadata = fs::metadata(path)?;
         let key = identity::key(&metadata);
         if let Some(id) = self.known.get(&key) {
-            if let Some(file) = self.files.get_mut(id)
-                && file.path != path
-            {
-                file.path = path.to_owned();
+            if self.files.get_mut(id).is_some_and(|file| file.seen(path, &metadata)) {
+                self.turns.push(*id);
             }
             return Ok(Some(*id));
         }
@@ -386,19 +556,12 @@ impl Tailer {
                 })
             }
         };
-        let options = source.options(&metadata, life.from);
-        let followed = Followed::open(
-            path,
-            &metadata,
-            file,
-            source.attributes(path),
-            source.derive_spans,
-            options,
-            life,
-        )?;
+        let followed = Followed::open(source, path, &metadata, file, life)?;
         self.next_id += 1;
         self.known.insert(key, self.next_id);
         self.files.insert(self.next_id, followed);
+        self.turns.push(self.next_id);
+        self.changed = true;
         Ok(Some(self.next_id))
     }
 

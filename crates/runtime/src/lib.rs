@@ -1,10 +1,12 @@
 //! What every role needs to run: configuration, shutdown, logs and metrics of its own.
 
 pub mod config;
+pub mod health;
 pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;
 pub mod units;
 
+pub use health::Health;
 pub use metrics::Metrics;
 pub use units::{ByteSize, Period};

@@ -1,4 +1,4 @@
-//! Weir's own metrics: one registry a process, read as Prometheus text.
+//! Weir's own metrics: one registry a process, read as Prometheus text (format 0.0.4, which every scraper reads).
 //!
 //! Names are `weir_<role>_<noun>_<unit>[_total]`; label values are bounded.
 
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use prometheus_client::registry::{Metric, Registry};
 
 /// The content type of [`Metrics::text`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A registry that all roles of a process share. Cloning shares it.
 #[derive(Debug, Clone, Default)]
@@ -31,13 +31,52 @@ impl Metrics {
         f(&mut self.registry.lock().expect("no one panics while registering"))
     }
 
-    /// All metrics in the OpenMetrics text format, which Prometheus reads.
+    /// All metrics as Prometheus text.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let registry = self.registry.lock().expect("no one panics while registering");
-        prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes all");
-        text
+        {
+            let registry = self.registry.lock().expect("no one panics while registering");
+            prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes all");
+        }
+        classic(&text)
     }
+
+    /// [`Self::text`] as the answer to a scrape.
+    pub fn response(&self) -> http::Response<String> {
+        let response = http::Response::builder().header(http::header::CONTENT_TYPE, CONTENT_TYPE);
+        response.body(self.text()).expect("the header is right")
+    }
+}
+
+/// OpenMetrics says a counter's name without the suffix that its samples have, and ends with a mark of its own; the older format knows neither.
+fn classic(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len() + 1024);
+    let mut help = "";
+    for line in open_metrics.lines() {
+        if line == "# EOF" || line.starts_with("# UNIT ") {
+            continue;
+        }
+        // The help comes before the type, which says whether both need the suffix.
+        if line.starts_with("# HELP ") {
+            help = line;
+            continue;
+        }
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let suffix = if kind.ends_with(" counter") { "_total" } else { "" };
+            for comment in [help, line].iter().filter(|comment| !comment.is_empty()) {
+                let name_end = comment[7..].find(' ').map_or(comment.len(), |at| 7 + at);
+                text.push_str(&comment[..name_end]);
+                text.push_str(suffix);
+                text.push_str(&comment[name_end..]);
+                text.push('\n');
+            }
+            help = "";
+            continue;
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -50,7 +89,19 @@ mod tests {
         let metrics = Metrics::new();
         let lines: Counter = metrics.register("weir_agent_lines", "Lines read", Counter::default());
         lines.inc_by(3);
-        let text = metrics.text();
-        assert!(text.contains("weir_agent_lines_total 3\n"), "{text}");
+        metrics.register(
+            "weir_agent_open_files",
+            "Files",
+            prometheus_client::metrics::gauge::Gauge::<i64>::default(),
+        );
+        assert_eq!(
+            metrics.text(),
+            "# HELP weir_agent_lines_total Lines read.\n\
+             # TYPE weir_agent_lines_total counter\n\
+             weir_agent_lines_total 3\n\
+             # HELP weir_agent_open_files Files.\n\
+             # TYPE weir_agent_open_files gauge\n\
+             weir_agent_open_files 0\n"
+        );
     }
 }
