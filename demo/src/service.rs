@@ -101,8 +101,8 @@ async fn handle(State(service): State<Arc<Service>>, request: Request) -> Status
     span.text("url.path", &*path);
     span.text("http.route", format!("/{route}"));
     let argument = path.rsplit('/').next().and_then(|text| text.parse().ok()).unwrap_or(0_usize);
-    let Answer { status, upstream } = match service.faulty(&mut span).await {
-        Some(status) => status.into(),
+    let status = match service.faulty(&mut span).await {
+        Some(status) => status,
         None => service.work(&mut span, &route, argument).await,
     };
     span.int("http.response.status_code", i64::from(status));
@@ -117,22 +117,9 @@ async fn handle(State(service): State<Arc<Service>>, request: Request) -> Status
         Level::Info
     };
     service.log.line(level, &span.trace(), &span.id(), &format!("{method} {path} answered {status}"));
-    service.access_line(&span, &format!("{method} {path} HTTP/1.1"), status, began, upstream);
+    service.access_line(&span, &format!("{method} {path} HTTP/1.1"), status, began);
     span.end();
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-/// How a request was answered.
-struct Answer {
-    status: u16,
-    /// The service that the answer waited for last, and for how long.
-    upstream: Option<(&'static str, Duration)>,
-}
-
-impl From<u16> for Answer {
-    fn from(status: u16) -> Self {
-        Self { status, upstream: None }
-    }
 }
 
 impl Service {
@@ -162,28 +149,24 @@ impl Service {
         Some(500)
     }
 
-    async fn work(&self, span: &mut Span, route: &str, argument: usize) -> Answer {
-        let called = Instant::now();
-        let status = match (self.name, route) {
+    async fn work(&self, span: &mut Span, route: &str, argument: usize) -> u16 {
+        match (self.name, route) {
             ("storefront", "checkout") => {
                 let (a, b) = tokio::join!(
                     self.call(span, "product", Method::GET, "/products/1".into()),
                     self.call(span, "product", Method::GET, "/products/2".into())
                 );
                 if a.max(b) >= 400 {
-                    return Answer { status: a.max(b), upstream: Some(("product", called.elapsed())) };
+                    return a.max(b);
                 }
-                let called = Instant::now();
-                let status = self.call(span, "order", Method::POST, format!("/orders/{argument}")).await;
-                return Answer { status, upstream: Some(("order", called.elapsed())) };
+                self.call(span, "order", Method::POST, format!("/orders/{argument}")).await
             }
             ("storefront", _) => {
                 let calls = [1, 2, 3, 4, 5]
                     .map(|n| self.call(span, "product", Method::GET, format!("/products/{n}")));
                 let [a, b, c, d, e] = calls;
                 let (a, b, c, d, e) = tokio::join!(a, b, c, d, e);
-                let status = [a, b, c, d, e].into_iter().max().unwrap_or(200);
-                return Answer { status, upstream: Some(("product", called.elapsed())) };
+                [a, b, c, d, e].into_iter().max().unwrap_or(200)
             }
             ("order", _) => self.order(span, argument).await,
             ("inventory", _) => {
@@ -201,8 +184,7 @@ impl Service {
                 self.store(span, "SELECT", "SELECT name, price FROM products WHERE id = ?").await;
                 200
             }
-        };
-        status.into()
+        }
     }
 
     async fn order(&self, span: &Span, items: usize) -> u16 {
@@ -249,24 +231,13 @@ impl Service {
         Duration::from_micros(lock(&self.random).random_range(800..6_000))
     }
 
-    fn access_line(
-        &self,
-        span: &Span,
-        request: &str,
-        status: u16,
-        began: Instant,
-        upstream: Option<(&str, Duration)>,
-    ) {
+    fn access_line(&self, span: &Span, request: &str, status: u16, began: Instant) {
         let Some(access) = &self.access else { return };
         let took = began.elapsed().as_secs_f64();
-        let upstream = upstream.and_then(|(service, waited)| {
-            let address = call::address(&self.run_dir, service).ok()?;
-            Some(format!("{address} {:.3}", waited.as_secs_f64()))
-        });
-        let upstream = upstream.as_deref().unwrap_or("- -");
+        // nginx writes a dash for the upstream of what it answers itself; the storefront is no proxy.
         let time = now().strftime("%d/%b/%Y:%H:%M:%S +0000").to_string();
         let line = format!(
-            "127.0.0.1 - - [{time}] \"{request}\" {status} 0 \"-\" \"shop/1.0\" {took:.3} {upstream} {} {}",
+            "127.0.0.1 - - [{time}] \"{request}\" {status} 0 \"-\" \"shop/1.0\" {took:.3} - - {} {}",
             span.trace(),
             span.traceparent()
         );
