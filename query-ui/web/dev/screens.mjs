@@ -59,7 +59,9 @@ const SHOTS = {
     `/traces/${trace}`,
     async page => {
       await tree(page);
-      await key(page, 'j', 'j', 'j', 'j', 'j');
+      // A span with log lines, if there is one.
+      const withLines = page.locator('.wr:has(.lc) .op');
+      await withLines.nth(Math.min(3, (await withLines.count()) - 1)).click();
       await page.locator('.sp .kv').first().waitFor();
     },
   ],
@@ -141,7 +143,7 @@ const browser = await chromium.launch({
   args: ['--no-sandbox'],
 });
 const wanted = name => only.length === 0 || only.some(o => name.startsWith(o));
-for (const lang of ['en', 'zh'])
+for (const lang of (process.env.LANGS ?? 'en zh').split(' '))
   for (const theme of ['light', 'dark'])
     for (const [width, viewport] of Object.entries(WIDTHS))
       for (const [name, [path, act]] of Object.entries(SHOTS)) {

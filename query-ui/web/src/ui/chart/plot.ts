@@ -69,6 +69,8 @@ export function drawChart(pen: Pen, d: Data, b: Box, noData: string): void {
     top = highest(d),
     y = (v: number) => bottom - (v / top) * (bottom - TOP);
   for (const v of ticks(0, top, Math.max(1, Math.round((bottom - TOP) / TICK_PX)))) {
+    // There is no half a line.
+    if (d.kind === 'bars' && !Number.isInteger(v)) continue;
     pen.line(pen.c('grid'), LEFT, Math.round(y(v)) + 0.5, b.width, Math.round(y(v)) + 0.5);
     pen.text(pen.c('axis'), trimmed((d.axis ?? d.format)(v)), LEFT - 8, y(v), 'right');
   }
