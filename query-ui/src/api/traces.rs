@@ -35,6 +35,7 @@ struct TraceSummary {
     duration_ns: u64,
     root: Option<OperationName>,
     entry: Option<OperationName>,
+    /// As the trace shows them: a line's span that joins a reported one is counted once.
     spans: u64,
     errors: u64,
     logs: u64,
@@ -108,14 +109,19 @@ fn body(hit: TraceHit, seen: Option<Summary>) -> TraceSummary {
     let row = hit.row;
     let (start, duration_ns) =
         seen.as_ref().map_or((row.start, row.duration), |seen| (seen.start, seen.duration));
+    // A trace that only log lines tell of has no spans to count.
+    let (spans, errors) = match &seen {
+        Some(seen) if row.spans > 0 => (seen.spans, seen.errors),
+        _ => (row.spans, row.errors),
+    };
     TraceSummary {
         trace_id: row.trace_id.to_string(),
         start: start.to_string(),
         duration_ns,
         root: row.root.map(OperationName::from),
         entry: row.entry.map(OperationName::from),
-        spans: row.spans,
-        errors: row.errors,
+        spans,
+        errors,
         logs: row.logs,
         error_logs: row.error_logs,
         matched: hit.matched,

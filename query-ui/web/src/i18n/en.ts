@@ -200,7 +200,7 @@ export const en = {
   exclude: 'Exclude this value',
   allLogs: 'All log lines of this span',
   allLogsService: 'Log lines of this service',
-  spanRate: (n: string) => `${n} spans`,
+  spanRate: (n: string) => `spans ${n}`,
   linesCut: (n: string, total: string) => `showing ${n} of ${total} log lines, oldest first`,
   live: 'Live tail',
   paused: (n: string) => `paused: ${n} new`,

@@ -193,7 +193,7 @@ export const zh: Messages = {
   exclude: '排除此值',
   allLogs: '此 Span 的全部日志',
   allLogsService: '此服务的日志',
-  spanRate: n => `${n} 个 Span`,
+  spanRate: n => `Span ${n}`,
   linesCut: (n, total) => `显示 ${n} / ${total} 条日志，最早在前`,
   live: '实时',
   paused: n => `已暂停：新增 ${n}`,
