@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use weir_parse::{Pattern, PatternConfig, PatternError};
+use weir_parse::{Pattern, PatternConfig, PatternError, Zone};
 use weir_runtime::Period;
 use weir_runtime::config::Validate;
 
@@ -132,17 +132,17 @@ impl FormatConfig {
         }
     }
 
-    /// The zone in seconds east of UTC, as it is now.
+    /// The zone of times that name none, if one is set.
     ///
     /// # Errors
     /// When there is no such zone.
-    pub fn zone_seconds(&self) -> Result<Option<i32>, jiff::Error> {
+    pub fn zone(&self) -> Result<Option<Zone>, jiff::Error> {
         let Some(name) = &self.zone else { return Ok(None) };
-        let zone = match name.starts_with(['+', '-']) {
+        let rules = match name.starts_with(['+', '-']) {
             true => jiff::fmt::temporal::DateTimeParser::new().parse_time_zone(name)?,
             false => jiff::tz::TimeZone::get(name)?,
         };
-        Ok(Some(jiff::Timestamp::now().to_zoned(zone).offset().seconds()))
+        Ok(Some(Zone::new(rules, jiff::Timestamp::now())))
     }
 }
 
@@ -174,7 +174,7 @@ impl Validate for Config {
             if let Err(error) = source.format.pattern() {
                 problems.push(format!("agent.sources[{i}].format: {error}"));
             }
-            if let Err(error) = source.format.zone_seconds() {
+            if let Err(error) = source.format.zone() {
                 problems.push(format!(
                     "agent.sources[{i}].format.zone: {error}; write a name such as Asia/Shanghai, or +08:00"
                 ));

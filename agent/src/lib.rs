@@ -26,7 +26,7 @@ use weir_transport::Senders;
 pub use config::{Config, FormatConfig, SourceConfig, Start};
 pub use relay::{Cursor, Relay};
 pub use stats::{AgentStats, RelayStats};
-pub use tail::{FileSettings, file_settings};
+pub use tail::{FileSettings, file_settings, host_zone};
 
 use admin::Admin;
 use host::HostMetrics;

@@ -13,7 +13,7 @@ use weir_model::otlp::{SpanKind, StatusCode};
 use weir_parse::derive::Try;
 use weir_parse::settle::{Evidence, Source};
 use weir_parse::stream::Record;
-use weir_parse::{Derived, Explanation, Options, Value, Wrapper};
+use weir_parse::{Derived, Explanation, Options, Value, Wrapper, ZoneName};
 
 use crate::config::Config;
 
@@ -72,11 +72,11 @@ struct Head {
 impl Head {
     fn read(path: &Path, config: &Config) -> anyhow::Result<Self> {
         if path == Path::new("-") {
-            let host_zone = jiff::Zoned::now().offset().seconds();
-            let evidence = Evidence { at_end: true, host_zone, ..Evidence::default() };
+            let evidence =
+                Evidence { at_end: true, host_zone: weir_agent::host_zone(), ..Evidence::default() };
             let settings = FileSettings {
                 source: None,
-                options: Options { pattern: None, evidence },
+                options: Options { evidence, ..Options::default() },
                 attributes: Vec::new(),
                 derive_spans: true,
             };
@@ -195,9 +195,10 @@ fn source_name(source: Source) -> &'static str {
     }
 }
 
-fn zone_name(seconds: i32) -> String {
+fn zone_name(zone: &ZoneName) -> String {
+    let ZoneName::Fixed(seconds) = zone else { return zone.to_string() };
     let minutes = seconds.abs() / 60;
-    let sign = if seconds < 0 { '-' } else { '+' };
+    let sign = if *seconds < 0 { '-' } else { '+' };
     format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
@@ -222,7 +223,7 @@ fn as_json(args: &ExplainArgs, head: &Head, found: &Explanation, records: Vec<Js
         "can_begin_a_record": detected.heads,
         "candidates": formats,
         "wrappers": wrappers,
-        "zone": found.locked.as_ref().map(|l| zone_name(l.zone)),
+        "zone": found.locked.as_ref().map(|l| zone_name(&l.zone)),
         "times": times,
         "time_reason": found.time_reason(),
         "record_rule": found.rule,
@@ -277,7 +278,7 @@ fn as_text(
     }
     writeln!(out, "records    {}", found.rule)?;
     let zone = match (&found.locked, found.times[2].1) {
-        (Some(locked), 1..) => format!(" ({})", zone_name(locked.zone)),
+        (Some(locked), 1..) => format!(" ({})", zone_name(&locked.zone)),
         _ => String::new(),
     };
     writeln!(out, "times      {}{zone}", found.time_reason())?;

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use regex::Regex;
 use weir_parse::settle::Evidence;
-use weir_parse::{Options, Pattern};
+use weir_parse::{Options, Pattern, Zone};
 
 use super::watch::Key;
 use super::{TURN_BYTES, identity};
@@ -31,8 +33,7 @@ pub(super) struct Source {
     pub(super) derive_spans: bool,
     pub(super) stats: Arc<SourceStats>,
     pattern: Option<Arc<Pattern>>,
-    /// Seconds east of UTC.
-    zone: Option<i32>,
+    zone: Option<Zone>,
 }
 
 impl Source {
@@ -60,7 +61,7 @@ impl Source {
             derive_spans: config.derive_spans,
             stats: stats.source(config.include.first().map_or("", String::as_str)),
             pattern: config.format.pattern()?.map(Arc::new),
-            zone: config.format.zone_seconds()?,
+            zone: config.format.zone()?,
         })
     }
 
@@ -70,10 +71,10 @@ impl Source {
         let evidence = Evidence {
             modified: modified.map(|since| since.as_nanos() as u64),
             at_end: metadata.len().saturating_sub(from) <= TURN_BYTES as u64,
-            zone: self.zone,
-            host_zone: jiff::Zoned::now().offset().seconds(),
+            zone: self.zone.clone(),
+            host_zone: host_zone(),
         };
-        Options { pattern: self.pattern.clone(), evidence }
+        Options { pattern: self.pattern.clone(), evidence, regions: Some(|name| TimeZone::get(name).ok()) }
     }
 
     /// Whether the globs name a path.
@@ -142,6 +143,11 @@ impl Source {
         }
         attributes
     }
+}
+
+/// The zone of this host.
+pub fn host_zone() -> Zone {
+    Zone::new(TimeZone::system(), Timestamp::now())
 }
 
 /// What a configuration says about one file.

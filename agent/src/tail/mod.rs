@@ -17,7 +17,7 @@ mod run;
 mod turns;
 mod watch;
 
-pub use discover::{FileSettings, file_settings};
+pub use discover::{FileSettings, file_settings, host_zone};
 pub(crate) use run::Tail;
 
 /// Bytes read from one file before the next has its turn.

@@ -4,6 +4,7 @@
 //! position in the source on.
 
 use crate::wrapper::Wrapper;
+use crate::zone::ZoneName;
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,8 +16,8 @@ pub struct Locked {
     pub format: &'static str,
     /// Lines that agreed when it was locked; a lock on few lines is given up sooner.
     pub lines: u32,
-    /// Seconds east of UTC, for times that name no zone.
-    pub zone: i32,
+    /// For times that name no zone.
+    pub zone: ZoneName,
 }
 
 /// Something to write down before any record that begins at or after its position is sent.
@@ -124,7 +125,7 @@ fn parse(text: &str) -> Option<Decision> {
                 wrapper: Wrapper::from_name(words.next()?)?,
                 format: crate::stream::format_name(words.next()?)?,
                 lines: words.next()?.parse().ok()?,
-                zone: words.next()?.parse().ok()?,
+                zone: ZoneName::parse(words.next()?)?,
             },
         },
         "day" => Decision::Day { from, day: words.next()?.parse().ok()?, quarter: quarter(words.next()?)? },
@@ -174,6 +175,7 @@ mod tests {
         for text in [
             "lock 0 docker app 16 28800",
             "lock 7 none json 1 -3600",
+            "lock 7 none app 8 Europe/Berlin",
             "day 512 19387 2",
             "year 1 2023 3",
             "hold 5 900",

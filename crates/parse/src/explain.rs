@@ -120,7 +120,7 @@ mod tests {
             "10:00:01 INFO a.B - one\n\n10:00:02 WARN a.B - two\n\tat c.D\n10:00:03 INFO a.B - three\n";
         let evidence =
             Evidence { modified: Some(1_700_000_000_000_000_000), at_end: true, ..Evidence::default() };
-        let (shown, found) = check(input, Options { pattern: None, evidence }, 4);
+        let (shown, found) = check(input, Options { evidence, ..Options::default() }, 4);
         let expect = [(1, "10:00:01 INFO a.B - one\n"), (3, "10:00:02 WARN a.B - two\n\tat c.D")];
         assert_eq!(shown, expect.map(|(line, text)| (line, text.to_owned())));
         assert_eq!(found.counts.records, 3);

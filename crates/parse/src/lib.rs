@@ -12,7 +12,7 @@
 //! - [`wrapper`]: Docker's json-file and CRI around any format
 //! - [`detect`]: which format a file has; [`decision`]: the durable form of what was decided
 //! - [`trace`]: which lines continue a stack trace, and the exception in it
-//! - [`settle`]: times that lack a date or a zone
+//! - [`settle`]: times that lack a date or a zone; [`zone`]: zones with seasons
 //! - [`derive`](mod@derive): the spans that a single record yields
 //! - [`pattern`]: a format that the user describes
 //! - [`explain`](mod@explain): what is decided about a source, and why
@@ -33,6 +33,7 @@ pub mod stream;
 pub mod time;
 pub mod trace;
 pub mod wrapper;
+pub mod zone;
 
 pub use decision::{Decision, Locked};
 pub use derive::{Derived, derive};
@@ -42,3 +43,4 @@ pub use parsed::{Issues, Parsed, Text, Value};
 pub use pattern::{Pattern, PatternConfig, PatternError};
 pub use stream::{Options, Record, Stream};
 pub use wrapper::Wrapper;
+pub use zone::{Zone, ZoneName};

@@ -144,6 +144,11 @@ def headers():
         carrier = {}
         propagator.inject(carrier, context)
         structlog.get_logger().info(type(propagator).__name__, **carrier)
+    from skywalking.trace import ID
+    from skywalking.trace.carrier import Carrier
+
+    carrier = Carrier(str(ID(TRACE_ID)), str(ID()), "3", "shop", "shop-1", "/cart", "127.0.0.1:8080")
+    structlog.get_logger().info("SkyWalking", **{carrier.key: carrier.val})
 
 
 def uncaught():

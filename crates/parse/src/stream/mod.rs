@@ -19,7 +19,9 @@ use crate::pattern::Pattern;
 use crate::settle::{self, Evidence, Settled, Settler, Source};
 use crate::trace::{self, Tracer};
 use crate::wrapper::Wrapper;
+use crate::zone::{Zone, ZoneName};
 use chunk::Chunk;
+use jiff::tz::TimeZone;
 use memchr::memchr_iter;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -47,6 +49,8 @@ pub struct Options {
     /// The format that the user set; it is then not detected.
     pub pattern: Option<Arc<Pattern>>,
     pub evidence: Evidence,
+    /// Looks up the rules of a region by its name, for zones that were recorded.
+    pub regions: Option<fn(&str) -> Option<TimeZone>>,
 }
 
 /// What comes out of a [`Stream`].
@@ -186,7 +190,7 @@ impl Stream {
     /// A source read from `offset` on, with what was recorded about it before.
     pub fn new(options: Options, decisions: impl IntoIterator<Item = Decision>, offset: u64) -> Self {
         let settler = Settler::new(
-            options.evidence.zone.unwrap_or(options.evidence.host_zone),
+            options.evidence.zone.clone().unwrap_or_else(|| options.evidence.host_zone.clone()),
             options.evidence.modified,
         );
         let mut stream = Self {
@@ -364,7 +368,7 @@ impl Stream {
         }
         let (zone, _) = settle::zone(&self.options.evidence, found.last_time);
         let format = if self.options.pattern.is_some() { PATTERN } else { found.format.name() };
-        let locked = Locked { wrapper: found.wrapper, format, lines: found.lines, zone };
+        let locked = Locked { wrapper: found.wrapper, format, lines: found.lines, zone: zone.name() };
         let decision = Decision::Lock { from: self.position, locked };
         // What is held was read with the old wrapper, whose lanes the new one doesn't know.
         if self.is_holding() {
@@ -372,6 +376,19 @@ impl Stream {
         }
         emit(Event::Decision(decision.clone()));
         self.adopt(decision);
+    }
+
+    /// The zone that was recorded under a name. A region that this system does not know any more has to be taken for the host's.
+    fn zone(&self, name: &ZoneName) -> Zone {
+        let Evidence { zone, host_zone, .. } = &self.options.evidence;
+        match name {
+            ZoneName::Fixed(seconds) => Zone::Fixed(*seconds),
+            ZoneName::Region(region) => {
+                let known = zone.iter().chain([host_zone]).find(|known| known.name() == *name).cloned();
+                let found = || Some(Zone::Region(self.options.regions?(region)?));
+                known.or_else(found).unwrap_or_else(|| host_zone.clone())
+            }
+        }
     }
 
     /// Lines that spoke for a lock so far.
@@ -387,7 +404,7 @@ impl Stream {
                     (Some(pattern), None) => Matcher::Pattern(pattern.clone()),
                     (_, format) => Matcher::Known(format.unwrap_or_default()),
                 };
-                self.settler.zone = locked.zone;
+                self.settler.set_zone(self.zone(&locked.zone));
                 self.agreed = 0;
                 self.locked = Some(locked);
             }

@@ -151,6 +151,34 @@ fn a_recorded_cut_is_kept_when_read_again() {
 }
 
 #[test]
+fn a_recorded_region_is_looked_up() {
+    fn regions(name: &str) -> Option<TimeZone> {
+        (name == "Europe/Berlin").then(|| TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap())
+    }
+    let input = b"2026-07-01 12:00:00 INFO a.B - hi\n";
+    let read = |zone: &str| {
+        let lock = format!("lock 0 none app 8 {zone}").parse().unwrap();
+        let evidence = Evidence { host_zone: Zone::Fixed(3600), ..Evidence::default() };
+        let options = Options { evidence, regions: Some(regions), ..Options::default() };
+        let mut stream = Stream::new(options, [lock], 0);
+        let mut time = 0;
+        let mut emit = |event: Event<'_>| {
+            if let Event::Record(record) = event {
+                time = record.time
+            }
+        };
+        stream.push(input, &mut emit);
+        stream.cut(&mut emit);
+        time / 1_000_000_000
+    };
+    let noon = 1_782_907_200;
+    assert_eq!(read("0"), noon);
+    assert_eq!(read("Europe/Berlin"), noon - 7200);
+    // Nobody knows it here: the host's has to do.
+    assert_eq!(read("Europe/Nowhere"), noon - 3600);
+}
+
+#[test]
 fn another_format_is_found_when_the_first_fails() {
     let banner = "starting up\n";
     let json: String = (0..200).map(|n| format!("{{\"level\":\"info\",\"msg\":\"m{n}\"}}\n")).collect();
