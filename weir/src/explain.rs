@@ -317,7 +317,10 @@ fn record_as_text(record: &Json, out: &mut impl Write) -> io::Result<()> {
     for line in short(text("body")).lines() {
         writeln!(out, "    | {line}")?;
     }
-    for key in ["trace_id", "span_id", "parent_span_id", "trace_flags", "duration_nanoseconds", "stream"] {
+    if let Some(nanos) = record["duration_nanoseconds"].as_u64() {
+        writeln!(out, "    duration = {} ms", nanos as f64 / 1e6)?;
+    }
+    for key in ["trace_id", "span_id", "parent_span_id", "trace_flags", "stream"] {
         match &record[key] {
             Json::Null => {}
             Json::String(value) => writeln!(out, "    {key} = {value}")?,

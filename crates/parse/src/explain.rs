@@ -37,24 +37,26 @@ impl Explanation {
         }
     }
 
-    /// How times without a zone or a date were settled, in one sentence.
+    /// Where the records' times come from, in one sentence.
     pub fn time_reason(&self) -> String {
-        let count = |of: Source| self.times.iter().find(|(source, _)| *source == of).map_or(0, |(_, n)| *n);
-        if count(Source::Settled) > 0 {
-            let from = match self.zone_from {
-                ZoneFrom::Configuration => "the configuration",
-                ZoneFrom::LastWrite => "the file's last write",
-                ZoneFrom::Host => "this host, since nothing else tells it",
-            };
-            return format!("lines leave out the zone, the year or the day; the zone is that of {from}");
-        }
-        if count(Source::Wrapper) > 0 {
-            return "lines say no whole time, so the container runtime's counts".into();
-        }
-        if count(Source::Line) > 0 {
-            return "lines say date, time and zone".into();
-        }
-        "lines say no time; that of reading counts".into()
+        let zone = match self.zone_from {
+            ZoneFrom::Configuration => "the configuration",
+            ZoneFrom::LastWrite => "the file's last write",
+            ZoneFrom::Host => "this host, since nothing else tells it",
+        };
+        let parts =
+            self.times.iter().filter(|(_, records)| *records > 0).map(|(source, records)| match source {
+                Source::Line => format!("{records} records with date, time and zone"),
+                Source::Wrapper => format!(
+                    "{records} records without a whole time, for which the container runtime's counts"
+                ),
+                Source::Settled => {
+                    format!("{records} records that leave out zone, year or day; the zone is that of {zone}")
+                }
+                Source::None => format!("{records} records without any, for which that of reading counts"),
+            });
+        let parts: Vec<String> = parts.collect();
+        if parts.is_empty() { "there is no record yet".into() } else { parts.join("; ") }
     }
 }
 

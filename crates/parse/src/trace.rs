@@ -7,7 +7,10 @@ const NODE_LINES: u16 = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tracer {
     state: State,
+    /// Lines since the record began.
     lines: u16,
+    /// The last one of them was indented.
+    indented: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,12 +37,13 @@ impl Tracer {
             Some(b'/' | b'f' | b'n') if is_node_source(head) => State::NodeSource,
             _ => State::Free,
         };
-        Self { state, lines: 0 }
+        Self { state, lines: 0, indented: false }
     }
 
     /// Whether the line belongs to the record; `own` says that a traceback may begin in it (it is a logger's line, not free text).
     pub fn continues(&mut self, line: &[u8], own: bool) -> bool {
         self.lines = self.lines.saturating_add(1);
+        let indented = std::mem::replace(&mut self.indented, matches!(line.first(), Some(b' ' | b'\t')));
         match self.state {
             State::PythonFrames => {
                 if !line.is_empty() && !line[0].is_ascii_whitespace() {
@@ -59,11 +63,11 @@ impl Tracer {
                 }
                 true
             }
-            State::Free | State::PythonEnd => self.free(line, own),
+            State::Free | State::PythonEnd => self.free(line, own, indented),
         }
     }
 
-    fn free(&mut self, line: &[u8], own: bool) -> bool {
+    fn free(&mut self, line: &[u8], own: bool, indented: bool) -> bool {
         match line.first() {
             None => false,
             Some(b' ' | b'\t') => true,
@@ -79,7 +83,9 @@ impl Tracer {
             Some(b'C') => line.starts_with(b"Caused by: "),
             Some(b'S') => line.starts_with(b"Suppressed: "),
             Some(b'-') => line.starts_with(b"--- End of "),
-            _ => own && is_go_symbol(line),
+            // Java's exception stands right below the message, or after Spring Boot's empty line; zap's stack too, then above each place.
+            _ if own && self.lines <= 2 && std::str::from_utf8(line).is_ok_and(is_named) => true,
+            _ => own && (self.lines == 1 || indented) && is_go_symbol(line),
         }
     }
 }
@@ -244,6 +250,11 @@ fn named_inside(text: &str, from: usize, to: usize) -> Option<usize> {
         .map(|(at, gap)| at + gap.len())
         .find(|at| header(&line[*at..]).is_some())
         .map(|at| from + at)
+}
+
+/// The line that names an exception with its package, as Java's loggers print it below the message.
+fn is_named(line: &str) -> bool {
+    header(line).is_some_and(|(kind, _)| kind.contains('.'))
 }
 
 /// `java.lang.IllegalStateException: message`, `TypeError [ERR_X]: message`, `ValueError`.

@@ -26,7 +26,7 @@ impl Zone {
     /// The zone of these rules. Without a name by which they could be found again they are what they say at `now`.
     pub fn new(rules: TimeZone, now: Timestamp) -> Self {
         match rules.iana_name() {
-            Some(name) if name != "UTC" && !rules.is_unknown() => Zone::Region(rules),
+            Some(name) if !matches!(name, "UTC" | "Etc/UTC") && !rules.is_unknown() => Zone::Region(rules),
             _ => Zone::Fixed(rules.to_offset(now).seconds()),
         }
     }

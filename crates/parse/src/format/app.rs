@@ -4,7 +4,8 @@
 //! thread, a process id, an `app,trace,span` triple, a place in the code, an MDC or a level; `---` belongs to Spring Boot; `Name: value` pairs with a trace key
 //! are MDC; a name before the separator is the logger. The message is what follows. A level must be there.
 
-use super::fields::{Role, set_time};
+use super::fields::set_time;
+use super::{parts, zap};
 use crate::attr;
 use crate::context::{self, Field};
 use crate::parsed::{Parsed, Span, Text, Value};
@@ -12,15 +13,9 @@ use crate::scan::{Cursor, str_of};
 use crate::severity;
 use crate::time::{self, Date, When};
 use memchr::memchr;
-use weir_model::{SpanId, TraceId};
 
 /// Parts between the time and the message; Spring Boot has the most, nine.
 const MAX_PARTS: usize = 12;
-
-/// Endings of source files of the languages whose loggers print them.
-const SOURCES: [&str; 16] = [
-    "c", "cc", "clj", "cpp", "cs", "go", "groovy", "java", "js", "kt", "php", "py", "rb", "rs", "scala", "ts",
-];
 
 pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
     let mut cursor = Cursor::new(line);
@@ -31,7 +26,7 @@ pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
     }
     stamp(&mut cursor, out)?;
     if cursor.peek() == Some(b'\t') && !state.has_level {
-        return tabbed(&mut cursor, out);
+        return zap::columns(&mut cursor, out);
     }
     for _ in 0..MAX_PARTS {
         cursor.spaces();
@@ -51,101 +46,8 @@ pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
     }
     state.finish(out);
     let message = cursor.tail();
-    out.body = Text::Line(Span::new(message.start as usize, trailing_map(line, message, out)));
+    out.body = Text::Line(Span::new(message.start as usize, parts::trailing_map(line, message, out)));
     Some(())
-}
-
-/// zap's console encoder: level, logger, caller, message and a JSON object, with tabs between them; only the level is always there.
-fn tabbed(cursor: &mut Cursor<'_>, out: &mut Parsed) -> Option<()> {
-    let line = cursor.line;
-    cursor.eat(b'\t')?;
-    let level = cursor.upto(b'\t');
-    severity::from_name(level.of(line))?;
-    out.set_level(line, level);
-    let mut columns: [Span; 4] = [Span::default(); 4];
-    let mut count = 0;
-    while count < columns.len() && cursor.eat(b'\t').is_some() {
-        columns[count] = cursor.upto(b'\t');
-        count += 1;
-    }
-    // Further tabs are the message's own.
-    let mut rest = &columns[..count];
-    let last = rest.last()?;
-    let mut end = line.len();
-    if cursor.at_end() && last.of(line).starts_with(b"{") && super::json::fields_in(line, *last, out) {
-        end = last.start as usize - 1;
-        rest = &rest[..count - 1];
-    }
-    if rest.len() >= 2 && is_name(rest[0].of(line)) && place(rest[1].of(line)).is_some() {
-        out.push_str(attr::LOGGER, rest[0]);
-        rest = &rest[1..];
-    }
-    if rest.len() >= 2
-        && let Some((file, number)) = place(rest[0].of(line))
-    {
-        let start = rest[0].start as usize;
-        out.push_str(attr::CODE_FILE, Span::new(start, start + file));
-        out.push_int(attr::CODE_LINE, number);
-        rest = &rest[1..];
-    }
-    let start = rest.first().map_or(end, |message| message.start as usize);
-    out.body = Text::Line(Span::new(start, end.max(start)));
-    Some(())
-}
-
-/// `dir/file.go:12`: how long the file's name is, and the line.
-fn place(text: &[u8]) -> Option<(usize, i64)> {
-    let colon = memchr::memrchr(b':', text)?;
-    let file = &text[..colon];
-    let dot = memchr::memrchr(b'.', file)?;
-    let number = str_of(&text[colon + 1..]).parse().ok().filter(|n: &i64| *n >= 0)?;
-    // An address and its port look alike.
-    (dot > 0 && SOURCES.contains(&str_of(&file[dot + 1..])) && !file.contains(&b' '))
-        .then_some((colon, number))
-}
-
-/// Log4j's `%X` at the end of a line prints the whole MDC, `{trace_id=…, span_id=…}`. Returns where the message before it ends.
-fn trailing_map(line: &[u8], message: Span, out: &mut Parsed) -> usize {
-    let (text, start) = (message.of(line), message.start as usize);
-    let all = start + text.len();
-    if !text.ends_with(b"}") {
-        return all;
-    }
-    let Some(open) = memchr::memrchr(b'{', text).filter(|at| *at == 0 || text[at - 1] == b' ') else {
-        return all;
-    };
-    let inside = Span::new(start + open + 1, all - 1);
-    if !inside.is_empty() && !mapped(line, inside, out) {
-        return all;
-    }
-    start + text[..open].trim_ascii_end().len()
-}
-
-/// Takes `key=value` pairs with blanks or commas between them, as an MDC is printed; false, with nothing taken, for anything else.
-fn mapped(line: &[u8], inside: Span, out: &mut Parsed) -> bool {
-    let pairs = || {
-        let mut at = inside.start as usize;
-        inside.of(line).split(|b| matches!(b, b' ' | b',')).filter_map(move |pair| {
-            let start = at;
-            at += pair.len() + 1;
-            let equals = memchr(b'=', pair);
-            (!pair.is_empty()).then_some((start, equals, pair.len()))
-        })
-    };
-    if pairs().next().is_none() || pairs().any(|(_, equals, _)| equals.is_none_or(|at| at == 0)) {
-        return false;
-    }
-    for (start, equals, len) in pairs() {
-        let equals = start + equals.unwrap_or_default();
-        let (key, value) = (Span::new(start, equals), Span::new(equals + 1, start + len));
-        let role = super::fields::role(key.of(line));
-        let absent = matches!(value.of(line), b"" | b"0" | b"-")
-            && matches!(role, Role::Context(Field::Trace | Field::Span));
-        if !absent {
-            super::fields::take_text(role, Text::Line(key), Text::Line(value), str_of(line), out);
-        }
-    }
-    true
 }
 
 /// The time, in brackets or not.
@@ -238,7 +140,7 @@ impl State {
             return Next::Part;
         }
         let dashed = cursor.line[..start].ends_with(b"- ") || cursor.line[..start].ends_with(b"| ");
-        if dashed && !self.has_logger && is_name(text) {
+        if dashed && !self.has_logger && parts::is_name(text) {
             self.has_logger = true;
             out.push_str(attr::LOGGER, word);
             return Next::Part;
@@ -247,7 +149,7 @@ impl State {
     }
 
     fn bracket(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> Next {
-        let Some(span) = balanced(cursor) else { return Next::Message };
+        let Some(span) = parts::balanced(cursor) else { return Next::Message };
         let inside = span.of(cursor.line).trim_ascii();
         let trimmed = {
             let lead = span.of(cursor.line).len() - span.of(cursor.line).trim_ascii_start().len();
@@ -257,11 +159,11 @@ impl State {
         if !self.has_level && severity::from_name(inside).is_some() {
             out.set_level(cursor.line, trimmed);
             self.has_level = true;
-        } else if self.triple(cursor.line, trimmed, out) || self.pair(inside, out) {
+        } else if parts::triple(cursor.line, trimmed, out) || self.pair(inside, out) {
             self.has_ids = true;
         } else if self.has_level && !self.has_place && self.place(cursor.line, trimmed, out) {
             // `[file.py:12]`
-        } else if self.has_level && mapped(cursor.line, trimmed, out) {
+        } else if self.has_level && parts::mapped(cursor.line, trimmed, out) {
             self.has_ids = true;
         } else if let Ok(pid) = str_of(inside).parse::<i64>() {
             out.push_int(attr::PID, pid);
@@ -283,14 +185,14 @@ impl State {
     /// Behind the logger a bracket is the message's own, unless there are ids in it.
     fn ids_in_bracket(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> Next {
         let mut ahead = *cursor;
-        let Some(span) = balanced(&mut ahead) else { return Next::Message };
+        let Some(span) = parts::balanced(&mut ahead) else { return Next::Message };
         let before = (out.trace_id, out.span_id);
         let text = span.of(cursor.line);
         let named =
             text.iter().position(|b| *b == b'=').is_some_and(|at| context::field(&text[..at]).is_some());
-        if self.triple(cursor.line, span, out)
+        if parts::triple(cursor.line, span, out)
             || self.pair(text, out)
-            || (named && mapped(cursor.line, span, out))
+            || (named && parts::mapped(cursor.line, span, out))
         {
             self.has_ids = true;
             *cursor = ahead;
@@ -300,45 +202,9 @@ impl State {
         Next::Message
     }
 
-    /// `app,trace,span[,exported]` of Spring Cloud Sleuth and Micrometer; without a trace the last parts are empty.
-    fn triple(&mut self, line: &[u8], span: Span, out: &mut Parsed) -> bool {
-        let text = span.of(line);
-        let mut parts = text.split(|b| *b == b',');
-        let (Some(app), Some(trace), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
-            return Self::two(text, out);
-        };
-        let (trace, id) = (trace.trim_ascii(), id.trim_ascii());
-        let ids = (TraceId::from_hex_any(trace), SpanId::from_hex(id));
-        let empty = trace.is_empty() && id.is_empty();
-        if !empty && ids.0.is_err() {
-            return false;
-        }
-        out.trace_id = ids.0.ok();
-        out.span_id = ids.1.ok();
-        let start = span.start as usize;
-        out.push_str(attr::SERVICE, Span::new(start, start + app.len()));
-        true
-    }
-
-    /// `trace,span`, both of them or neither.
-    fn two(text: &[u8], out: &mut Parsed) -> bool {
-        let Some(comma) = memchr(b',', text) else { return false };
-        if text.len() == 1 {
-            return true;
-        }
-        match (TraceId::from_hex_any(&text[..comma]), SpanId::from_hex(text[comma + 1..].trim_ascii())) {
-            (Ok(trace), Ok(span)) => {
-                out.trace_id = Some(trace);
-                out.span_id = Some(span);
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// `file.py:12` as file and line.
     fn place(&mut self, line: &[u8], span: Span, out: &mut Parsed) -> bool {
-        let Some((file, number)) = place(span.of(line)) else { return false };
+        let Some((file, number)) = parts::place(span.of(line)) else { return false };
         let start = span.start as usize;
         out.push_str(attr::CODE_FILE, Span::new(start, start + file));
         out.push_int(attr::CODE_LINE, number);
@@ -365,7 +231,9 @@ impl State {
         if ahead.eat_all(b"in ").is_none() {
             return false;
         }
-        let Some(module) = ahead.until(b':').filter(|m| is_name(m.of(cursor.line))) else { return false };
+        let Some(module) = ahead.until(b':').filter(|m| parts::is_name(m.of(cursor.line))) else {
+            return false;
+        };
         if ahead.eat(b' ').is_none() {
             return false;
         }
@@ -375,28 +243,9 @@ impl State {
         true
     }
 
-    /// `trace-span` of Spring Boot 3, `TID:…` and `SW_CTX:[…]` of SkyWalking.
-    fn pair(&mut self, text: &[u8], out: &mut Parsed) -> bool {
-        if let Some(id) = text.strip_prefix(b"TID:") {
-            return context::skywalking(id.trim_ascii(), out) || id.trim_ascii() == b"N/A";
-        }
-        if let Some(inner) = text.strip_prefix(b"SW_CTX:") {
-            let inner = inner.trim_ascii().strip_prefix(b"[").unwrap_or(inner);
-            return inner.split(|b| *b == b',').nth(2).is_some_and(|id| context::skywalking(id, out));
-        }
-        // Without a trace Spring Boot pads the place with spaces.
-        if self.spring && text.iter().all(|b| matches!(b, b' ' | b'-')) {
-            return true;
-        }
-        let Some(dash) = memchr(b'-', text) else { return false };
-        match (TraceId::from_hex_any(&text[..dash]), SpanId::from_hex(&text[dash + 1..])) {
-            (Ok(trace), Ok(span)) => {
-                out.trace_id = Some(trace);
-                out.span_id = Some(span);
-                true
-            }
-            _ => false,
-        }
+    /// A pair of ids; without a trace Spring Boot pads their place with spaces.
+    fn pair(&self, text: &[u8], out: &mut Parsed) -> bool {
+        (self.spring && text.iter().all(|b| matches!(b, b' ' | b'-'))) || parts::pair(text, out)
     }
 
     fn separator(&mut self, cursor: &mut Cursor<'_>) -> Next {
@@ -432,10 +281,10 @@ impl State {
             return false;
         }
         if ahead.peek() == Some(b'[') && self.bracket.is_none() {
-            return balanced(&mut ahead).is_some() && ahead.rest().starts_with(b" - ");
+            return parts::balanced(&mut ahead).is_some() && ahead.rest().starts_with(b" - ");
         }
         let word = ahead.upto(b' ');
-        is_name(word.of(cursor.line)) && ahead.rest().starts_with(b" - ")
+        parts::is_name(word.of(cursor.line)) && ahead.rest().starts_with(b" - ")
     }
 
     fn pid(&mut self, cursor: &mut Cursor<'_>, out: &mut Parsed) -> Next {
@@ -504,7 +353,7 @@ impl State {
             (Some(at), Some(_)) => &text[..at],
             _ => text,
         };
-        if !is_name(name) {
+        if !parts::is_name(name) {
             return false;
         }
         let after = ahead;
@@ -517,7 +366,7 @@ impl State {
             || ahead.rest().starts_with(b"| ");
         let dotted = memchr(b'.', name).is_some();
         let placed = ahead.peek() == Some(b'(')
-            && memchr(b')', ahead.rest()).is_some_and(|end| place(&ahead.rest()[1..end]).is_some());
+            && memchr(b')', ahead.rest()).is_some_and(|end| parts::place(&ahead.rest()[1..end]).is_some());
         let ids = Self::default().ids(&mut ahead, &mut Parsed::default());
         if !(separated
             || placed
@@ -553,35 +402,4 @@ impl State {
             _ => {}
         }
     }
-}
-
-/// The inside of brackets that may hold brackets.
-fn balanced(cursor: &mut Cursor<'_>) -> Option<Span> {
-    let start = cursor.pos + 1;
-    let mut depth = 0usize;
-    for (i, b) in cursor.rest().iter().enumerate() {
-        match b {
-            b'[' => depth += 1,
-            b']' => {
-                depth -= 1;
-                if depth == 0 {
-                    let span = Span::new(start, cursor.pos + i);
-                    cursor.pos += i + 1;
-                    return Some(span);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-/// A class, module or logger name; Tomcat's containers have brackets in theirs.
-fn is_name(text: &[u8]) -> bool {
-    !text.is_empty()
-        && !text.ends_with(b".")
-        && text[0].is_ascii_alphabetic() | (text[0] == b'_')
-        && text.iter().all(|b| {
-            b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'$' | b'-' | b'/' | b'*' | b'[' | b']')
-        })
 }

@@ -11,8 +11,10 @@ mod golog;
 pub mod json;
 mod klog;
 mod logfmt;
+mod parts;
 mod python;
 mod syslog;
+mod zap;
 
 use crate::parsed::{Parsed, Text};
 
