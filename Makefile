@@ -50,7 +50,7 @@ bench-full: web ## Measure the store with ten million spans; takes longer
 
 lint: web ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
-	RUSTFLAGS="-D warnings" cargo clippy --workspace --all-targets
+	cargo clippy --workspace --all-targets -- -D warnings
 
 fmt: ## Format the Rust code
 	cargo fmt --all
