@@ -16,30 +16,43 @@ pub enum IdError {
     Zero,
 }
 
-fn digit(b: u8) -> Option<u8> {
-    match b {
-        b'0'..=b'9' => Some(b - b'0'),
-        b'a'..=b'f' => Some(b - b'a' + 10),
-        b'A'..=b'F' => Some(b - b'A' + 10),
-        _ => None,
+/// Value of each hexadecimal digit; above 15 for every other byte.
+const DIGITS: [u8; 256] = {
+    let mut digits = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        digits[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
     }
-}
+    digits
+};
 
 fn from_hex<const N: usize>(text: &[u8]) -> Result<[u8; N], IdError> {
     if text.len() != 2 * N {
         return Err(IdError::Length { expected: 2 * N, found: text.len() });
     }
-    let mut out = [0; N];
-    for (i, pair) in text.chunks_exact(2).enumerate() {
-        let high = digit(pair[0]).ok_or(IdError::Digit(2 * i))?;
-        let low = digit(pair[1]).ok_or(IdError::Digit(2 * i + 1))?;
-        out[i] = high << 4 | low;
+    let (mut out, mut seen) = ([0; N], 0);
+    for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
+        let (high, low) = (DIGITS[pair[0] as usize], DIGITS[pair[1] as usize]);
+        seen |= high | low;
+        *byte = high << 4 | low & 15;
+    }
+    // One look at the end: ids are read far more often than something that is none.
+    if seen > 15 {
+        let at = text.iter().position(|b| DIGITS[*b as usize] > 15);
+        return Err(IdError::Digit(at.unwrap_or_default()));
     }
     Ok(out)
 }
 
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = b"0123456789abcdef"[(byte >> 4) as usize];
+        pair[1] = b"0123456789abcdef"[(byte & 15) as usize];
+    }
+    f.write_str(std::str::from_utf8(&text[..2 * bytes.len()]).expect("digits"))
 }
 
 macro_rules! id {

@@ -216,7 +216,7 @@ fn hex_byte(text: &[u8]) -> Option<u8> {
     if text.is_empty() || text.len() > 2 {
         return None;
     }
-    u8::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
+    text.iter().try_fold(0, |n, b| Some(n << 4 | (*b as char).to_digit(16)? as u8))
 }
 
 /// Decodes base64 with its padding into `out`; gives the length.

@@ -265,23 +265,24 @@ impl Parsed {
     /// Writes the attributes as they go on the wire. False when a key or value was cut at its limit.
     #[inline]
     pub fn write_attrs(&self, line: &str, out: &mut weir_model::otlp::AttrWriter<'_>) -> bool {
-        self.write_attrs_unless(line, out, |_| false)
+        self.write_attrs_unless(line, out, |_, _| false)
     }
 
-    /// Like [`Self::write_attrs`], without those whose key `skip` says.
+    /// Like [`Self::write_attrs`], without those of which `skip` says so, given their number and key.
     #[inline]
     pub fn write_attrs_unless(
         &self,
         line: &str,
         out: &mut weir_model::otlp::AttrWriter<'_>,
-        skip: impl Fn(&str) -> bool,
+        skip: impl Fn(usize, &str) -> bool,
     ) -> bool {
         let mut whole = true;
-        for attr in &self.attrs {
-            if skip(self.text(line, attr.key)) {
+        for (at, attr) in self.attrs.iter().enumerate() {
+            let key = self.text(line, attr.key);
+            if skip(at, key) {
                 continue;
             }
-            let key = cut(self.text(line, attr.key), limits::KEY_BYTES, &mut whole);
+            let key = cut(key, limits::KEY_BYTES, &mut whole);
             match attr.value {
                 Value::Str(text) => {
                     out.str(key, cut(self.text(line, text), limits::VALUE_BYTES, &mut whole));

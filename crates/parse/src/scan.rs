@@ -10,6 +10,7 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    #[inline]
     pub(crate) fn new(line: &'a [u8]) -> Self {
         Self { line, pos: 0 }
     }
@@ -24,6 +25,7 @@ impl<'a> Cursor<'a> {
         self.line.get(self.pos).copied()
     }
 
+    #[inline]
     pub(crate) fn at_end(&self) -> bool {
         self.pos >= self.line.len()
     }
@@ -38,6 +40,7 @@ impl<'a> Cursor<'a> {
         self.rest().starts_with(text).then(|| self.pos += text.len())
     }
 
+    #[inline]
     pub(crate) fn spaces(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t')) {
             self.pos += 1;
@@ -54,6 +57,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// What stands before the next `byte` or the end; the byte is not passed over.
+    #[inline]
     pub(crate) fn upto(&mut self, byte: u8) -> Span {
         let start = self.pos;
         self.pos = memchr(byte, self.rest()).map_or(self.line.len(), |len| start + len);
@@ -73,6 +77,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The rest of the line.
+    #[inline]
     pub(crate) fn tail(&self) -> Span {
         Span::new(self.pos.min(self.line.len()), self.line.len())
     }

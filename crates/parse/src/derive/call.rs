@@ -12,7 +12,7 @@ use crate::stream::Record;
 
 /// The part that a field plays in a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+enum Part {
     Method,
     Path,
     Route,
@@ -35,8 +35,14 @@ pub(super) enum Part {
     UpstreamStatus,
 }
 
+impl Part {
+    fn names_span(self) -> bool {
+        matches!(self, Self::Kind | Self::Operation)
+    }
+}
+
 /// nginx's variables are the keys that its JSON formats use, Envoy's and Istio's are those of their default JSON format.
-pub(super) fn part(key: &str) -> Option<Part> {
+fn part(key: &str) -> Option<Part> {
     Some(match key {
         attr::METHOD | "http.method" | "request_method" | "method" => Part::Method,
         attr::PATH | "http.target" | "path" | "uri" | "request_uri" => Part::Path,
@@ -80,6 +86,9 @@ pub(super) struct Call<'a> {
     pub(super) connect_times: Option<Cow<'a, str>>,
     pub(super) header_times: Option<Cow<'a, str>>,
     pub(super) upstream_statuses: Option<Cow<'a, str>>,
+    /// Which of the first attributes of the record name the span, and which say something about an HTTP call, as bits.
+    names: u128,
+    http: u128,
 }
 
 impl<'a> Call<'a> {
@@ -87,8 +96,13 @@ impl<'a> Call<'a> {
         let parsed = record.parsed;
         let mut call = Call { kind: SpanKind::INTERNAL, ..Call::default() };
         let mut request_line = None;
-        for field in &parsed.attrs {
+        for (at, field) in parsed.attrs.iter().enumerate() {
             let Some(part) = part(parsed.text(record.text, field.key)) else { continue };
+            let bit = 1_u128.checked_shl(at as u32).unwrap_or(0);
+            match part.names_span() {
+                true => call.names |= bit,
+                false => call.http |= bit,
+            }
             let text = || match field.value {
                 Value::Str(text) => {
                     Some(parsed.text(record.text, text)).filter(|text| !text.is_empty() && *text != "-")
@@ -143,6 +157,14 @@ impl<'a> Call<'a> {
             set(&mut call.path, rest.split(' ').next());
         }
         call
+    }
+
+    /// Whether the attribute at `at` of the record stands in the span by other means. `http` says that the span is one of an HTTP call.
+    pub(super) fn uses(&self, at: usize, key: &str, http: bool) -> bool {
+        match 1_u128.checked_shl(at as u32) {
+            Some(bit) => self.names & bit != 0 || (http && self.http & bit != 0),
+            None => part(key).is_some_and(|part| part.names_span() || http),
+        }
     }
 
     /// The route of the request: the one that is given, else its path without what differs from call to call.

@@ -16,7 +16,9 @@ const ID: &str = "{id}";
 
 /// The route of a request's target: numbers, UUIDs, hashes and the like become `{id}`; scheme, host, query and fragment are left out.
 pub(super) fn of_path(target: &str) -> Cow<'_, str> {
-    let path = match target.split_once("://") {
+    // What begins as a path has no scheme; what looks like one is a part of it.
+    let scheme = if target.starts_with('/') { None } else { target.split_once("://") };
+    let path = match scheme {
         Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
         None => target,
     };
@@ -72,6 +74,7 @@ mod tests {
     fn routes() {
         for (path, expect) in [
             ("/", "/"),
+            ("/go/http://shop.example/a", "/go/http://shop.example/a"),
             ("/orders", "/orders"),
             ("/orders/17", "/orders/{id}"),
             ("/orders/17/items/3?page=2", "/orders/{id}/items/{id}"),

@@ -4,7 +4,6 @@ use weir_model::otlp::{AttrWriter, BodyWriter, SpanWriter, StatusCode};
 use weir_model::{identity, limits};
 
 use super::Derived;
-use super::call::{Part, part};
 use super::tries::Try;
 use crate::attr;
 
@@ -77,11 +76,7 @@ impl Derived<'_> {
         }
         let http = call.method.is_some() && call.status.is_some();
         // What is no call to a server keeps every field that was not used for the span itself.
-        let used = |key: &str| match part(key) {
-            None => false,
-            Some(Part::Kind | Part::Operation) => true,
-            Some(_) => http,
-        };
+        let used = |at, key: &str| call.uses(at, key, http);
         whole &= self.record.parsed.write_attrs_unless(self.record.text, attrs, used);
         if !whole {
             attrs.bool(identity::TRUNCATED, true);

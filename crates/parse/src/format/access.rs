@@ -201,8 +201,14 @@ fn named(line: &[u8], name: Span, item: Span, out: &mut Parsed) {
 
 fn shaped(line: &[u8], item: Span, seen: &mut Seen, out: &mut Parsed) {
     let value = item.of(line);
+    // Ids are told from everything else by their length alone, so they are not tried as something else first.
+    match value.len() {
+        32 if TraceId::from_hex(value).is_ok() => return out.push_str(attr::REQUEST_ID, item),
+        55.. if context::traceparent(value, out) => return,
+        _ => {}
+    }
     let first = value.split(|b| matches!(b, b',' | b' ')).next().unwrap_or_default();
-    let is_time = seconds(first).is_some() && first.contains(&b'.');
+    let is_time = first.contains(&b'.') && seconds(first).is_some();
     match value {
         b"" => {}
         b"-" => {
@@ -218,8 +224,6 @@ fn shaped(line: &[u8], item: Span, seen: &mut Seen, out: &mut Parsed) {
             seen.upstream_time = true;
             out.push_str(attr::UPSTREAM_TIME, item);
         }
-        _ if context::traceparent(value, out) => {}
-        _ if value.len() == 32 && TraceId::from_hex(value).is_ok() => out.push_str(attr::REQUEST_ID, item),
         _ if is_upstream(first) => {
             seen.upstream = true;
             out.push_str(attr::UPSTREAM_ADDRESS, item);
