@@ -1,4 +1,4 @@
-//! Access lines in nginx's combined format with the fields of a proxy behind it, 416 bytes each with the newline.
+//! Access lines of nginx, 416 bytes each with the newline: its combined format, and the same with the fields of a proxy behind it.
 
 use std::io::{self, Write};
 
@@ -21,11 +21,23 @@ const STATUS: [u16; 6] = [200, 200, 200, 304, 404, 502];
 const AGENT: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
 
-/// Writes lines, about `bytes` of them, the same for the same seed.
+/// Writes lines of the combined format, about `bytes` of them, the same for the same seed. They have twelve fields.
 ///
 /// # Errors
 /// When the target can't be written.
-pub fn write<W: Write>(out: &mut W, bytes: u64, seed: u64) -> io::Result<u64> {
+pub fn write_combined<W: Write>(out: &mut W, bytes: u64, seed: u64) -> io::Result<u64> {
+    lines(out, bytes, seed, false)
+}
+
+/// Writes lines that end with the times and the address of an upstream, the request's id and its trace context. They yield spans.
+///
+/// # Errors
+/// When the target can't be written.
+pub fn write_proxy<W: Write>(out: &mut W, bytes: u64, seed: u64) -> io::Result<u64> {
+    lines(out, bytes, seed, true)
+}
+
+fn lines<W: Write>(out: &mut W, bytes: u64, seed: u64, proxy: bool) -> io::Result<u64> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut written = 0;
     let mut line = String::new();
@@ -34,7 +46,7 @@ pub fn write<W: Write>(out: &mut W, bytes: u64, seed: u64) -> io::Result<u64> {
         let pick = random.random_range(0..PATHS.len());
         let (second, minute) = (random.random_range(0..60), random.random_range(0..60));
         line.push_str(&format!(
-            "10.{}.{}.{} - - [24/Nov/2026:10:{minute:02}:{second:02} +0000] \"{} {}?id={} HTTP/1.1\" {} {} \"https://shop.example/{}\" \"{AGENT}\" 0.{:03} 0.{:03} 10.0.0.{}:8080 {:032x} \"00-{:032x}-{:016x}-01\"",
+            "10.{}.{}.{} - alice [24/Nov/2026:10:{minute:02}:{second:02} +0000] \"{} {}?id={} HTTP/1.1\" {} {} \"https://shop.example/{}\" \"{AGENT}\"",
             random.random_range(0..255),
             random.random_range(0..255),
             random.random_range(0..255),
@@ -44,13 +56,18 @@ pub fn write<W: Write>(out: &mut W, bytes: u64, seed: u64) -> io::Result<u64> {
             STATUS[random.random_range(0..STATUS.len())],
             random.random_range(100..90_000),
             pick,
-            random.random_range(1..900),
-            random.random_range(1..900),
-            random.random_range(1..9),
-            random.random::<u128>(),
-            random.random::<u128>(),
-            random.random::<u64>(),
         ));
+        if proxy {
+            line.push_str(&format!(
+                " 0.{:03} 0.{:03} 10.0.0.{}:8080 {:032x} \"00-{:032x}-{:016x}-01\"",
+                random.random_range(1..900),
+                random.random_range(1..900),
+                random.random_range(1..9),
+                random.random::<u128>(),
+                random.random::<u128>(),
+                random.random::<u64>(),
+            ));
+        }
         pad(&mut line);
         out.write_all(line.as_bytes())?;
         written += LINE as u64;
@@ -96,7 +113,7 @@ mod tests {
 
     #[test]
     fn lines_have_one_length_and_a_seed_one_text() {
-        for write in [write::<Vec<u8>>, write_plain::<Vec<u8>>] {
+        for write in [write_combined::<Vec<u8>>, write_proxy, write_plain] {
             let (mut a, mut b) = (Vec::new(), Vec::new());
             write(&mut a, 100_000, 7).unwrap();
             write(&mut b, 100_000, 7).unwrap();

@@ -71,7 +71,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         ticks.tick().await;
         let due = (begun.elapsed().as_secs_f64() * RATE as f64) as u64;
         step += 1;
-        written += nginx::write(&mut out, due.saturating_sub(written), step)?;
+        written += nginx::write_combined(&mut out, due.saturating_sub(written), step)?;
         out.flush()?;
     }
     let lines = written / nginx::LINE as u64;

@@ -59,14 +59,19 @@ fn main() -> anyhow::Result<ExitCode> {
     report.floor("tail of plain lines / bare OTLP loop", tailed, otlp, 0.25);
     fs::remove_file(plain)?;
 
-    report.heading("nginx access lines of 416 bytes");
-    let (access, lines) = generate("access.log", nginx::write)?;
+    report.heading("nginx access lines of 416 bytes, combined format: twelve fields");
+    let (access, lines) = generate("access.log", nginx::write_combined)?;
     peers(&report, std::slice::from_ref(&access))?;
     let fields = bare::run(&access, bare::fields)?;
     report.row("bare loop: read, newline, twelve fields", fields, "MB/s");
     let tailed = tail(&report, std::slice::from_ref(&access), Some(lines))?;
     report.floor("tail of nginx lines / bare field loop", tailed, fields, 0.11);
     fs::remove_file(access)?;
+
+    report.heading("nginx access lines of 416 bytes with a proxy's fields; each yields two spans");
+    let (proxy, lines) = generate("proxy.log", nginx::write_proxy)?;
+    tail(&report, std::slice::from_ref(&proxy), Some(lines))?;
+    fs::remove_file(proxy)?;
 
     report.heading("Java stack traces, records of six lines");
     let (java, _) = generate("java.log", traces::write)?;
