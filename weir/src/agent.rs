@@ -15,6 +15,11 @@ use weir_transport::Sender;
 use crate::config::{Config, Forward, Protocol};
 use crate::wiring::{DataFolder, Logs, Parts, host_name, receiver, say};
 
+/// Blocks of memory from this size on go back to the system when they are freed, bytes. Batches pass through many threads, and left to itself the
+/// allocator of the GNU C library keeps some megabytes for each of them: 45 MB instead of 25 at 10 MB of lines a second.
+#[cfg(target_env = "gnu")]
+const GIVE_BACK_BYTES: i32 = 256 * 1024;
+
 #[derive(Debug, Args)]
 pub(crate) struct AgentArgs {
     /// Configuration file; without one the defaults count.
@@ -26,6 +31,11 @@ pub(crate) struct AgentArgs {
 }
 
 pub(crate) async fn run(args: AgentArgs, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    // SAFETY: sets a number in the allocator; a value that it does not take changes nothing.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, GIVE_BACK_BYTES);
+    }
     let folder = DataFolder::open(&args.data_dir)?;
     let (metrics, health) = (Metrics::new(), Health::default());
     let cursor = |signal: Signal| {
