@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -88,6 +88,9 @@ async fn get(address: SocketAddr, path: &str, header: &str) -> String {
     answer.lines().next().unwrap_or_default().to_owned()
 }
 
+/// How long an upstream takes, so that a try of it can be told from the request that it is a part of.
+const WORK: Duration = Duration::from_millis(20);
+
 /// An upstream that answers everything with one status.
 pub async fn upstream(status: u16) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -103,6 +106,7 @@ pub async fn upstream(status: u16) -> SocketAddr {
                         _ => return,
                     }
                 }
+                tokio::time::sleep(WORK).await;
                 let answer =
                     format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
                 let _ = stream.write_all(answer.as_bytes()).await;

@@ -10,6 +10,9 @@ use super::Flags;
 use super::join::{SECOND, SLACK};
 use super::nodes::{Nodes, is_below, receives, sends};
 
+/// By how much a call may seem to take longer than the try that it is the other end of, in nanoseconds: both are told in milliseconds of a clock that
+/// nginx reads now and then.
+const ROUNDING: u64 = 2_000_000;
 /// Tries that are looked at for one call, latest start first.
 const LOOKED_AT: usize = 512;
 
@@ -26,7 +29,10 @@ pub(super) fn find_hops(nodes: &mut Nodes<'_>) {
     if tries.is_empty() {
         return;
     }
-    for call in present(|node| receives(node.kind)) {
+    // Of two hops that took nearly as long the shorter one is the inner one.
+    let mut calls = present(|node| receives(node.kind));
+    calls.sort_by_key(|&at| (list[at].end - list[at].start, Reverse(list[at].start)));
+    for call in calls {
         if let Some(place) = place(nodes, &tries, call) {
             nodes.list[call].parent = Some(tries.remove(place));
             nodes.list[call].flags.set(Flags::INFERRED_PARENT);
@@ -54,7 +60,7 @@ fn place(nodes: &Nodes<'_>, tries: &[usize], call: usize) -> Option<usize> {
             && (told_by_nobody || named.contains(&node.parent_id))
             && node.start.saturating_add(slack) >= attempt.start
             && node.end <= attempt.end.saturating_add(slack)
-            && node.end - node.start <= attempt.end - attempt.start + SLACK
+            && node.end - node.start <= attempt.end - attempt.start + ROUNDING
             && !is_below(nodes, tries[place], call)
     })
 }

@@ -23,6 +23,8 @@ pub(super) struct Node<'a> {
     pub(super) status: StatusCode,
     pub(super) start: u64,
     pub(super) end: u64,
+    /// Which of the derived spans of one line it is; 0 for every other.
+    pub(super) ordinal: i64,
     pub(super) flags: Flags,
     pub(super) tag: String,
     pub(super) call: Call<'a>,
@@ -96,9 +98,11 @@ impl<'a> Nodes<'a> {
                 resource = (from.message(), from.service());
             }
             let (mut tag, mut call, mut flags) = (Tag::default(), Call::default(), Flags::default());
+            let mut ordinal = 0;
             for attr in span.attrs().iter() {
                 match (attr.key, attr.value) {
                     (DERIVED, Value::Bool(true)) => flags.set(Flags::DERIVED),
+                    (ORDINAL, Value::Int(n)) => ordinal = n,
                     (NAMED_SPAN, Value::Str(id)) => call.named_span = id.parse().ok(),
                     ("http.request.id", Value::Str(id)) => call.request = Some(id),
                     ("url.path", Value::Str(path)) => call.path = Some(path),
@@ -113,8 +117,8 @@ impl<'a> Nodes<'a> {
             if flags.has(Flags::DERIVED)
                 && let Some(id) = span.span_id
                 && let Some(Value::Str(incarnation)) = from.attrs().get(INCARNATION)
-                && let (Some(Value::Int(offset)), None) =
-                    (span.attrs().get(OFFSET), span.attrs().get(ORDINAL))
+                && ordinal == 0
+                && let Some(Value::Int(offset)) = span.attrs().get(OFFSET)
             {
                 nodes.of_line.insert((incarnation, offset), id);
             }
@@ -128,6 +132,7 @@ impl<'a> Nodes<'a> {
                 status: span.status.code,
                 start: span.start,
                 end: span.end.max(span.start),
+                ordinal,
                 flags,
                 tag: tag.text(span.kind),
                 call,
@@ -167,6 +172,7 @@ impl<'a> Nodes<'a> {
                     status: StatusCode::UNSET,
                     start: time,
                     end: time,
+                    ordinal: 0,
                     flags: Flags::OBSERVED,
                     tag: String::new(),
                     call: Call::default(),

@@ -86,6 +86,7 @@ pub(super) fn add_pairs<'a>(nodes: &mut Nodes<'a>, logs: &[LogRef<'a>], node_of_
             status,
             start,
             end: time,
+            ordinal: 0,
             flags: Flags::OBSERVED,
             tag: String::new(),
             call: Call::default(),

@@ -93,7 +93,8 @@ pub(super) struct Order {
 /// The root and what is below it, then the rest of the top level by start.
 pub(super) fn depth_first(nodes: &mut Nodes<'_>, notes: &mut Vec<Note>) -> Order {
     let list = &nodes.list;
-    let key = |at: usize| (list[at].start, Reverse(list[at].end), at);
+    // Tries of one request that began in the same millisecond keep their order.
+    let key = |at: usize| (list[at].start, list[at].ordinal, Reverse(list[at].end), at);
     let present = || (0..list.len()).filter(|&at| !list[at].gone);
     let root = present()
         .filter(|&at| {

@@ -97,9 +97,20 @@ impl Derived<'_> {
 
 /// The items of a list; `-` is empty. A colon is a separator only between blanks: addresses have colons of their own.
 fn items(list: Option<&str>) -> impl Iterator<Item = &str> {
-    let tries = list.into_iter().flat_map(|list| list.split(" : ")).flat_map(|tries| tries.split(','));
-    tries.map(|item| match item.trim() {
-        "-" => "",
-        item => item,
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        let list = rest?;
+        let bytes = list.as_bytes();
+        let ends = |at: &usize| match bytes[*at] {
+            b',' => true,
+            b':' => *at > 0 && bytes[*at - 1] == b' ' && bytes.get(*at + 1) == Some(&b' '),
+            _ => false,
+        };
+        let end = (0..bytes.len()).find(ends);
+        rest = end.map(|end| &list[end + 1..]);
+        match list[..end.unwrap_or(list.len())].trim_ascii() {
+            "-" => Some(""),
+            item => Some(item),
+        }
     })
 }
