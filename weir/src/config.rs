@@ -94,6 +94,8 @@ pub(crate) struct Store {
     pub(crate) retain_age: Period,
     /// How many bytes of sealed shards are kept per signal.
     pub(crate) retain_bytes: ByteSize,
+    /// How long after its arrival a span by OTLP or Zipkin that is sent again is recognised.
+    pub(crate) unique_spans: Period,
 }
 
 impl Default for Store {
@@ -104,6 +106,7 @@ impl Default for Store {
             shard_age: Period::secs(3600),
             retain_age: Period::secs(7 * 86_400),
             retain_bytes: ByteSize::gib(50),
+            unique_spans: Period::secs(86_400),
         }
     }
 }

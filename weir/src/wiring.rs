@@ -184,6 +184,7 @@ async fn open_store(folder: &DataFolder, config: &Config) -> anyhow::Result<Tant
         shard_age: config.store.shard_age.0,
         retain_age: config.store.retain_age.0,
         retain_bytes: config.store.retain_bytes.0,
+        unique_spans: config.store.unique_spans.0,
         ..Settings::default()
     };
     let (disk, dir) = (folder.disk.clone(), folder.path.join("store"));

@@ -197,6 +197,7 @@ async fn store(
     }
     let before = cpu::used();
     store.sync(Signal::Spans).await?;
+    store.wait_until_sealed(Signal::Spans).await;
     used += cpu::used() - before;
     anyhow::ensure!(store.stats(Signal::Spans).shards == 2, "the shard is sealed");
     Ok((used, process::folder_bytes(&folder.path().join("spans"))? as f64 / spans as f64))

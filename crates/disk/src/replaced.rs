@@ -59,11 +59,17 @@ pub struct Replaced {
 impl Replaced {
     /// Reads the file, if it is there, and makes durable what is read: a process that died may have renamed it without syncing the folder.
     pub fn open(disk: Arc<dyn Disk>, path: PathBuf) -> io::Result<Self> {
+        let file = Self::open_durable(disk, path)?;
+        sync_folder(file.disk.as_ref(), &file.path)?;
+        Ok(file)
+    }
+
+    /// Reads the file, if it is there, whose content is known to be durable. Nothing is written.
+    pub fn open_durable(disk: Arc<dyn Disk>, path: PathBuf) -> io::Result<Self> {
         let content = match disk.exists(&path)? {
             true => Some(read(disk.as_ref(), &path)?),
             false => None,
         };
-        sync_folder(disk.as_ref(), &path)?;
         Ok(Self { disk, path, content, uncertain: false })
     }
 

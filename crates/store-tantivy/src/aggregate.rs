@@ -34,7 +34,7 @@ pub(crate) fn by_resource(part: &PartView, range: TimeRange) -> Result<HashMap<S
     let matcher = Matcher::new(&Filter::All).expect("nothing to refuse");
     let search = Search { filter: &Filter::All, matcher, range, below_seq: part.next_seq };
     // Names are looked up once per pair, not per record.
-    let mut pairs: HashMap<(usize, u64), (Count, String)> = HashMap::new();
+    let mut pairs: HashMap<(usize, u32), (Count, String)> = HashMap::new();
     let mut services: HashMap<String, Count> = HashMap::new();
     part.scan(&search, &mut |candidate| {
         let one = Count { records: 1, errors: candidate.is_error() as u64, newest: candidate.time };
@@ -109,7 +109,7 @@ fn histogram(
 
 fn groups(part: &PartView, search: &Search<'_>, by: &GroupKey, limit: usize) -> Result<Table, Error> {
     let mut counts: HashMap<String, u64> = HashMap::new();
-    let mut of_pair: HashMap<(usize, u64), Option<String>> = HashMap::new();
+    let mut of_pair: HashMap<(usize, u32), Option<String>> = HashMap::new();
     let (mut total, mut missing) = (0, 0);
     each(part, search, &mut |candidate| {
         total += 1;

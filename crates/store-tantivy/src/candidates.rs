@@ -8,12 +8,15 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
 use weir_model::filter::{Cond, Filter, Key, Level, Matcher, Number, Operand, Record, Test, Text};
 use weir_model::limits::INDEXED_VALUE_BYTES;
-use weir_model::otlp::{Log, LogRef, Span, SpanRef};
+use weir_model::otlp::{Log, LogRef, Span, SpanKind, SpanRef, StatusCode};
 use weir_model::{Signal, TraceId};
 
 use crate::bits::DocSet;
-use crate::pairs::Pair;
-use crate::schema::{Fields, column};
+use crate::columns::{Columns, kind_of};
+use crate::error::Error;
+use crate::scan::Rows;
+use crate::schema::Fields;
+use crate::shard::Reader;
 use crate::tokens::{self, BuiltIn};
 
 /// Doubles hold every integer up to here; beyond, two numbers may share a token.
@@ -24,12 +27,15 @@ pub(crate) struct Finder<'s> {
     pub(crate) signal: Signal,
     pub(crate) segment: &'s SegmentReader,
     pub(crate) fields: Fields,
-    pub(crate) pairs: &'s [Pair],
+    pub(crate) reader: &'s Reader,
 }
+
+/// Kinds of spans, by their numbers in [`crate::columns::class`].
+const KINDS: std::ops::RangeInclusive<i32> = 0..=5;
 
 impl Finder<'_> {
     /// Documents that match the filter, and where the set says it is not exact, some that do not.
-    pub(crate) fn find(&self, filter: &Filter) -> tantivy::Result<DocSet> {
+    pub(crate) fn find(&self, filter: &Filter) -> Result<DocSet, Error> {
         Ok(match filter {
             Filter::All => self.all(),
             Filter::And(parts) => {
@@ -64,11 +70,11 @@ impl Finder<'_> {
         DocSet::unknown(self.segment.max_doc())
     }
 
-    fn index(&self) -> tantivy::Result<std::sync::Arc<InvertedIndexReader>> {
-        self.segment.inverted_index(self.fields.tokens)
+    fn index(&self) -> Result<std::sync::Arc<InvertedIndexReader>, Error> {
+        Ok(self.segment.inverted_index(self.fields.tokens)?)
     }
 
-    fn token(&self, token: &[u8]) -> tantivy::Result<DocSet> {
+    fn token(&self, token: &[u8]) -> Result<DocSet, Error> {
         let mut set = self.none();
         let index = self.index()?;
         if let Some(info) = index.terms().get(token)? {
@@ -78,7 +84,7 @@ impl Finder<'_> {
     }
 
     /// Documents with a token from `from` on and before `to` that passes the test.
-    fn range(&self, from: &[u8], to: &[u8], keep: impl Fn(&[u8]) -> bool) -> tantivy::Result<DocSet> {
+    fn range(&self, from: &[u8], to: &[u8], keep: impl Fn(&[u8]) -> bool) -> Result<DocSet, Error> {
         let mut set = self.none();
         let index = self.index()?;
         let mut terms = index.terms().range().ge(from).lt(to).into_stream()?;
@@ -90,7 +96,7 @@ impl Finder<'_> {
         Ok(set)
     }
 
-    fn text(&self, text: &Text) -> tantivy::Result<DocSet> {
+    fn text(&self, text: &Text) -> Result<DocSet, Error> {
         let mut set = self.all();
         for (i, word) in text.words.iter().enumerate() {
             let token = tokens::built_in(BuiltIn::Word, word.as_bytes());
@@ -106,13 +112,13 @@ impl Finder<'_> {
         Ok(set)
     }
 
-    fn cond(&self, cond: &Cond) -> tantivy::Result<DocSet> {
+    fn cond(&self, cond: &Cond) -> Result<DocSet, Error> {
         match &cond.key {
             Key::Service => self.of_pair(cond),
             Key::Attr(level, name) => self.attr(*level, name, cond),
             Key::Operation if self.signal == Signal::Spans => self.built_in(BuiltIn::Operation, &cond.test),
-            Key::Kind if self.signal == Signal::Spans => self.built_in(BuiltIn::Kind, &cond.test),
-            Key::Status if self.signal == Signal::Spans => self.built_in(BuiltIn::Status, &cond.test),
+            Key::Kind if self.signal == Signal::Spans => self.kind(&cond.test),
+            Key::Status if self.signal == Signal::Spans => self.status(&cond.test),
             Key::Event => Ok(self.has_built_in(BuiltIn::Event)?.inexact()),
             Key::Duration if self.signal == Signal::Spans => self.measure(&cond.test),
             Key::Severity if self.signal == Signal::Logs => match &cond.test {
@@ -126,10 +132,10 @@ impl Finder<'_> {
     }
 
     /// Pairs are few: each is asked itself, then its records are looked up by its number.
-    fn of_pair(&self, cond: &Cond) -> tantivy::Result<DocSet> {
+    fn of_pair(&self, cond: &Cond) -> Result<DocSet, Error> {
         let Ok(matcher) = Matcher::new(&Filter::Cond(cond.clone())) else { return Ok(self.unknown()) };
         let mut set = self.none();
-        for (number, pair) in (0u32..).zip(self.pairs) {
+        for (number, pair) in (0u32..).zip(self.reader.pairs.iter()) {
             let (resource, scope) = (pair.resource(), pair.scope());
             let hit = match self.signal {
                 Signal::Logs => {
@@ -144,7 +150,7 @@ impl Finder<'_> {
         Ok(set)
     }
 
-    fn attr(&self, level: Level, name: &str, cond: &Cond) -> tantivy::Result<DocSet> {
+    fn attr(&self, level: Level, name: &str, cond: &Cond) -> Result<DocSet, Error> {
         // What is asked positively holds if it holds at any level; the negative forms need the key and no hit at any level.
         let positive = |test: Test| Cond { key: cond.key.clone(), test };
         let negated = match &cond.test {
@@ -167,14 +173,17 @@ impl Finder<'_> {
         Ok(set)
     }
 
-    fn on_record(&self, name: &str, test: &Test) -> tantivy::Result<DocSet> {
-        let numbers = |from: Vec<u8>, to: Vec<u8>, n: Number| -> tantivy::Result<DocSet> {
+    fn on_record(&self, name: &str, test: &Test) -> Result<DocSet, Error> {
+        let numbers = |from: Vec<u8>, to: Vec<u8>, n: Number| -> Result<DocSet, Error> {
             let mut set = self.range(&from, &to, |_| true)?;
             set.exact &= n.as_f64().abs() < EXACT_INTEGERS;
             Ok(set)
         };
         let (first, end) = (tokens::number_bound(name, false), tokens::number_bound(name, true));
         let at = |n: &Number| tokens::number(name, *n);
+        if tokens::only_present(name) && *test != Test::Exists {
+            return Ok(self.on_record(name, &Test::Exists)?.inexact());
+        }
         match test {
             Test::Exists => self.range(&tokens::key(name), &after(&tokens::key(name)), |_| true),
             Test::Eq(operand) => self.equal(name, operand),
@@ -200,7 +209,7 @@ impl Finder<'_> {
         }
     }
 
-    fn equal(&self, name: &str, operand: &Operand) -> tantivy::Result<DocSet> {
+    fn equal(&self, name: &str, operand: &Operand) -> Result<DocSet, Error> {
         let mut set = self.token(&tokens::text(name, &operand.text))?;
         set.exact &= operand.text.len() < INDEXED_VALUE_BYTES;
         if operand.quoted {
@@ -219,13 +228,13 @@ impl Finder<'_> {
         Ok(set)
     }
 
-    fn has_built_in(&self, what: BuiltIn) -> tantivy::Result<DocSet> {
+    fn has_built_in(&self, what: BuiltIn) -> Result<DocSet, Error> {
         let prefix = tokens::built_in(what, b"");
         self.range(&prefix, &after(&prefix), |_| true)
     }
 
     /// Keys of which every span has exactly one value.
-    fn built_in(&self, what: BuiltIn, test: &Test) -> tantivy::Result<DocSet> {
+    fn built_in(&self, what: BuiltIn, test: &Test) -> Result<DocSet, Error> {
         let prefix = tokens::built_in(what, b"");
         Ok(match test {
             Test::Exists => self.all(),
@@ -253,7 +262,7 @@ impl Finder<'_> {
     }
 
     /// Duration or severity, by their column.
-    fn measure(&self, test: &Test) -> tantivy::Result<DocSet> {
+    fn measure(&self, test: &Test) -> Result<DocSet, Error> {
         let (n, holds): (Number, fn(Ordering) -> bool) = match test {
             Test::Exists => return Ok(self.all()),
             Test::Eq(Operand { number: Some(n), quoted: false, .. }) => (*n, Ordering::is_eq),
@@ -264,16 +273,46 @@ impl Finder<'_> {
             Test::Ge(n) => (*n, Ordering::is_ge),
             _ => return Ok(self.unknown()),
         };
-        let column = self.segment.fast_fields().u64(column::MEASURE)?;
-        let mut set = self.all();
-        set.retain(|doc| {
-            let value = column.first(doc).unwrap_or(0) as i64;
-            Number::Int(value).compare(n).is_some_and(holds)
-        });
+        self.by_columns(|columns, row| Number::Int(columns.measure(row) as i64).compare(n).is_some_and(holds))
+    }
+
+    fn kind(&self, test: &Test) -> Result<DocSet, Error> {
+        let holds: Option<Vec<bool>> = KINDS.map(|kind| holds(test, SpanKind(kind).name())).collect();
+        let Some(holds) = holds else { return Ok(self.unknown()) };
+        self.by_columns(|columns, row| {
+            holds.get(kind_of(columns.class(row)) as usize).copied().unwrap_or(false)
+        })
+    }
+
+    /// Errors are few, and unset has no token.
+    fn status(&self, test: &Test) -> Result<DocSet, Error> {
+        let (mut hits, mut others) = (self.none(), self.none());
+        for code in [StatusCode::OK, StatusCode::ERROR] {
+            let docs = self.token(&tokens::built_in(BuiltIn::Status, code.name().as_bytes()))?;
+            match holds(test, code.name()) {
+                None => return Ok(self.unknown()),
+                Some(true) => hits.or(&docs),
+                Some(false) => others.or(&docs),
+            }
+        }
+        let unset = holds(test, StatusCode::UNSET.name()) == Some(true);
+        Ok(if unset { others.not() } else { hits })
+    }
+
+    /// Documents whose columns pass the test.
+    fn by_columns(&self, keep: impl Fn(&Columns, usize) -> bool) -> Result<DocSet, Error> {
+        let mut set = self.none();
+        let mut rows = Rows::open(self.reader, self.segment)?;
+        for doc in 0..self.segment.max_doc() {
+            let (row, block) = rows.of(doc)?;
+            if block.index(row).is_some_and(|index| keep(&block.columns, index)) {
+                set.insert(doc);
+            }
+        }
         Ok(set)
     }
 
-    fn trace_id(&self, test: &Test) -> tantivy::Result<DocSet> {
+    fn trace_id(&self, test: &Test) -> Result<DocSet, Error> {
         match test {
             Test::Eq(operand) => match operand.text.parse::<TraceId>() {
                 Ok(id) => self.trace(id),
@@ -284,7 +323,7 @@ impl Finder<'_> {
     }
 
     /// Records of a trace, and perhaps of others that share half of its id.
-    pub(crate) fn trace(&self, id: TraceId) -> tantivy::Result<DocSet> {
+    pub(crate) fn trace(&self, id: TraceId) -> Result<DocSet, Error> {
         let mut set = self.none().inexact();
         let index = self.segment.inverted_index(self.fields.trace_low)?;
         let term = tantivy::Term::from_field_u64(self.fields.trace_low, id.low());
@@ -295,8 +334,22 @@ impl Finder<'_> {
     }
 }
 
+/// Whether a name satisfies a test. `None` where the matcher must tell.
+fn holds(test: &Test, name: &str) -> Option<bool> {
+    match test {
+        Test::Exists => Some(true),
+        Test::Eq(operand) => Some(operand.text == name),
+        Test::Ne(operand) => Some(operand.text != name),
+        Test::Like(pattern) | Test::Unlike(pattern) => {
+            let regex = Regex::new(&format!("^(?s:{pattern})$")).ok()?;
+            Some(regex.is_match(name) == matches!(test, Test::Like(_)))
+        }
+        Test::Lt(_) | Test::Le(_) | Test::Gt(_) | Test::Ge(_) => Some(false),
+    }
+}
+
 /// Above 2^53 the token of a bound may also stand for its neighbours: then they are candidates.
-fn inexact_at(mut set: DocSet, n: &Number, neighbours: DocSet) -> tantivy::Result<DocSet> {
+fn inexact_at(mut set: DocSet, n: &Number, neighbours: DocSet) -> Result<DocSet, Error> {
     if n.as_f64().abs() >= EXACT_INTEGERS {
         set.or(&neighbours.inexact());
         set.exact = false;
@@ -308,7 +361,7 @@ fn insert(
     index: &InvertedIndexReader,
     info: &tantivy::postings::TermInfo,
     set: &mut DocSet,
-) -> tantivy::Result<()> {
+) -> Result<(), Error> {
     let mut postings = index.read_postings_from_terminfo(info, IndexRecordOption::Basic)?;
     debug_assert!(postings.term_freq() > 0 || postings.doc() == TERMINATED);
     let mut doc = postings.doc();

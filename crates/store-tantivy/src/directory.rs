@@ -54,6 +54,16 @@ impl DiskDirectory {
     /// Opens a folder that exists.
     pub(crate) fn open(disk: Arc<dyn Disk>, root: &Path) -> io::Result<Self> {
         let meta = Replaced::open(disk.clone(), root.join(META))?;
+        Self::with_meta(disk, root, meta)
+    }
+
+    /// Opens a folder to which nothing is written any more: reading it is no step that could fail or be lost.
+    pub(crate) fn open_sealed(disk: Arc<dyn Disk>, root: &Path) -> io::Result<Self> {
+        let meta = Replaced::open_durable(disk.clone(), root.join(META))?;
+        Self::with_meta(disk, root, meta)
+    }
+
+    fn with_meta(disk: Arc<dyn Disk>, root: &Path, meta: Replaced) -> io::Result<Self> {
         let managed = serde_json::to_vec(&disk.list(root)?)?;
         Ok(Self(Arc::new(Inner {
             disk,

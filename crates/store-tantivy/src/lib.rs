@@ -1,21 +1,28 @@
 //! The embedded store: tantivy finds, files beside it hold.
 //!
 //! One instance owns a data folder. Each signal has a [`part`]: one open shard, sealed ones, and the tail that is not committed yet.
-//! See `docs/adr/0002-store-commit-and-recovery.md` for the order of writes.
+//! See `docs/adr/0002-store-commit-and-recovery.md` for the order of writes, and `docs/adr/0003-store-layout.md` for what stands where and why.
 
 mod aggregate;
 mod bits;
 mod bodies;
+mod cache;
 mod candidates;
 mod clock;
+mod columns;
 mod directory;
+mod document;
 mod error;
+mod identities;
 mod ledger;
+mod packed;
 mod pairs;
 mod part;
 mod points;
+mod records;
 mod scan;
 mod schema;
+mod sealed;
 mod shard;
 mod snapshot;
 mod state;
@@ -62,6 +69,8 @@ pub struct Settings {
     pub retain_age: Duration,
     /// Bytes of sealed shards of one signal beyond which the oldest is removed.
     pub retain_bytes: u64,
+    /// How long after its arrival a span that comes again is recognised.
+    pub unique_spans: Duration,
     /// Batches a live tail may lag behind before it loses some.
     pub live_batches: usize,
     /// What age is counted by.
@@ -77,6 +86,7 @@ impl Default for Settings {
             merge_segments: 16,
             retain_age: Duration::from_secs(7 * 86_400),
             retain_bytes: 50 << 30,
+            unique_spans: Duration::from_secs(86_400),
             live_batches: 256,
             clock: Clock::System,
         }
@@ -105,13 +115,21 @@ pub struct PartStats {
 }
 
 struct Inner {
-    logs: Part,
-    spans: Part,
+    logs: Arc<Part>,
+    spans: Arc<Part>,
     points: points::Points,
     values: state::Values,
     views: AtomicU64,
     kept: Arc<Kept>,
     _lock: Box<dyn Lock>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Before the folder is free for another.
+        self.logs.close();
+        self.spans.close();
+    }
 }
 
 /// The store. Cloning shares it.
@@ -147,7 +165,7 @@ impl TantivyStore {
         })))
     }
 
-    fn part(&self, signal: Signal) -> &Part {
+    fn part(&self, signal: Signal) -> &Arc<Part> {
         match signal {
             Signal::Logs => &self.0.logs,
             _ => &self.0.spans,
@@ -169,6 +187,13 @@ impl TantivyStore {
             Signal::Metrics => PartStats::default(),
             _ => self.part(signal).stats(),
         }
+    }
+
+    /// Waits until every full shard of a signal is sealed. Only tests and benches need to know.
+    pub async fn wait_until_sealed(&self, signal: Signal) {
+        let part = self.part(signal).clone();
+        let waited = tokio::task::spawn_blocking(move || part.wait_until_sealed()).await;
+        waited.expect("waiting does not panic");
     }
 
     fn view(&self) -> Arc<View> {

@@ -82,7 +82,8 @@ impl Pairs {
     }
 }
 
-fn read(file: &dyn File, len: u64) -> io::Result<Vec<Pair>> {
+/// The pairs in the first `len` bytes of a file, by their numbers.
+pub(crate) fn read(file: &dyn File, len: u64) -> io::Result<Vec<Pair>> {
     let mut bytes = vec![0; len as usize];
     file.read_exact_at(&mut bytes, 0)?;
     let mut rest = Bytes::from(bytes);

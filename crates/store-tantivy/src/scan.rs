@@ -6,45 +6,45 @@ use bytes::Bytes;
 use tantivy::SegmentReader;
 use tantivy::columnar::ColumnValues;
 use weir_model::filter::{Filter, Matcher, Record};
-use weir_model::otlp::{Log, LogRef, Resource, Scope, Span, SpanRef};
+use weir_model::otlp::{Log, LogRef, Resource, Scope, Span, SpanRef, StatusCode};
 use weir_model::{Signal, TraceId};
 use weir_store::{StoredLog, StoredSpan, TimeRange};
 
+use crate::bodies::Located;
 use crate::candidates::Finder;
+use crate::columns::status_of;
 use crate::error::Error;
 use crate::part::PartView;
-use crate::schema::{column, schema};
-use crate::shard::ShardView;
+use crate::schema::{Fields, ROW, schema};
+use crate::shard::Reader;
 use crate::tail::{TailBatch, TailRow};
 
-/// The columns of a segment.
-pub(crate) struct Columns {
-    pub(crate) row: Arc<dyn ColumnValues<u64>>,
-    pub(crate) time: Arc<dyn ColumnValues<u64>>,
-    pub(crate) pair: Arc<dyn ColumnValues<u64>>,
-    pub(crate) trace: Arc<dyn ColumnValues<u64>>,
-    pub(crate) measure: Arc<dyn ColumnValues<u64>>,
-    pub(crate) status: Arc<dyn ColumnValues<u64>>,
+/// Leads from the documents of a segment to their rows, and to the blocks in which these stand.
+pub(crate) struct Rows<'s> {
+    reader: &'s Reader,
+    rows: Arc<dyn ColumnValues<u64>>,
+    last: Option<Located>,
 }
 
-impl Columns {
-    fn open(segment: &SegmentReader) -> Result<Self, Error> {
-        let fast = segment.fast_fields();
-        let column = |name: &str| fast.column_first_or_default::<u64>(name);
-        Ok(Self {
-            row: column(column::ROW)?,
-            time: column(column::TIME)?,
-            pair: column(column::PAIR)?,
-            trace: column(column::TRACE)?,
-            measure: column(column::MEASURE)?,
-            status: column(column::STATUS)?,
-        })
+impl<'s> Rows<'s> {
+    pub(crate) fn open(reader: &'s Reader, segment: &SegmentReader) -> Result<Self, Error> {
+        let rows = segment.fast_fields().column_first_or_default::<u64>(ROW)?;
+        Ok(Self { reader, rows, last: None })
+    }
+
+    /// Row of a document, and its block. Neighbours mostly share it.
+    pub(crate) fn of(&mut self, doc: u32) -> Result<(u64, &Located), Error> {
+        let row = self.rows.get_val(doc);
+        if self.last.as_ref().is_none_or(|block| block.index(row).is_none()) {
+            self.last = Some(self.reader.bodies.locate(row)?);
+        }
+        Ok((row, self.last.as_ref().expect("just located")))
     }
 }
 
 /// Where a record stands.
 pub(crate) enum Place<'a> {
-    Shard { number: usize, shard: &'a ShardView, columns: &'a Columns, doc: u32 },
+    Shard { number: usize, reader: &'a Reader, block: &'a Located, index: usize, row: u64 },
     Tail { batch: &'a TailBatch, row: &'a TailRow },
 }
 
@@ -91,12 +91,9 @@ impl Parts {
     }
 }
 
-pub(crate) fn parts_of(shard: &ShardView, row: u64) -> Result<Parts, Error> {
-    let (pair, record) = shard.bodies.row(row)?;
-    let pair = shard
-        .pairs
-        .get(pair as usize)
-        .ok_or_else(|| Error::damaged("a record names a resource that is not there"))?;
+fn parts_of(reader: &Reader, row: u64) -> Result<Parts, Error> {
+    let (meta, record) = reader.bodies.row(row)?;
+    let pair = reader.pair(meta.pair)?;
     Ok(Parts { resource: pair.resource.clone(), scope: pair.scope.clone(), record })
 }
 
@@ -111,7 +108,7 @@ impl Candidate<'_> {
 
     pub(crate) fn parts(&self) -> Result<Parts, Error> {
         match self.place {
-            Place::Shard { shard, columns, doc, .. } => parts_of(shard, columns.row.get_val(doc)),
+            Place::Shard { reader, row, .. } => parts_of(reader, row),
             Place::Tail { batch, row } => {
                 let log = batch.stored_log(row);
                 Ok(Parts { resource: log.resource, scope: log.scope, record: log.log })
@@ -121,10 +118,7 @@ impl Candidate<'_> {
 
     pub(crate) fn trace(&self) -> Option<TraceId> {
         match self.place {
-            Place::Shard { shard, columns, doc, .. } => {
-                let number = columns.trace.get_val(doc).checked_sub(1)?;
-                shard.traces.read().get(number as usize).copied()
-            }
+            Place::Shard { block, index, .. } => block.columns.trace(index),
             Place::Tail { row, .. } => row.trace,
         }
     }
@@ -132,40 +126,38 @@ impl Candidate<'_> {
     /// Duration of a span, severity number of a line.
     pub(crate) fn measure(&self) -> u64 {
         match self.place {
-            Place::Shard { columns, doc, .. } => columns.measure.get_val(doc),
-            Place::Tail { batch, row } => match self.signal {
-                Signal::Logs => batch.log(row).log.severity.0.max(0) as u64,
-                _ => batch.span(row).span.duration(),
-            },
+            Place::Shard { block, index, .. } => block.columns.measure(index),
+            Place::Tail { row, .. } => row.measure,
         }
     }
 
     /// Whether it is a span with status error, or a line of severity ERROR or above.
     pub(crate) fn is_error(&self) -> bool {
-        match (self.signal, &self.place) {
-            (Signal::Logs, _) => self.measure() >= weir_model::Severity::ERROR.0 as u64,
-            (_, Place::Shard { columns, doc, .. }) => columns.status.get_val(*doc) == 2,
-            (_, Place::Tail { batch, row }) => batch.span(row).span.status.code.0 == 2,
-        }
+        let class = match self.place {
+            _ if self.signal == Signal::Logs => {
+                return self.measure() >= weir_model::Severity::ERROR.0 as u64;
+            }
+            Place::Shard { block, index, .. } => block.columns.class(index),
+            Place::Tail { row, .. } => row.class,
+        };
+        status_of(class) == StatusCode::ERROR.0
     }
 
     /// Calls `f` with its resource.
     pub(crate) fn with_resource<R>(&self, f: impl FnOnce(Resource<'_>, Scope<'_>) -> R) -> R {
         match self.place {
-            Place::Shard { shard, columns, doc, .. } => {
-                match shard.pairs.get(columns.pair.get_val(doc) as usize) {
-                    Some(pair) => f(pair.resource(), pair.scope()),
-                    None => f(Resource::EMPTY, Scope::EMPTY),
-                }
-            }
+            Place::Shard { reader, block, index, .. } => match reader.pair(block.columns.pair(index)) {
+                Ok(pair) => f(pair.resource(), pair.scope()),
+                Err(_) => f(Resource::EMPTY, Scope::EMPTY),
+            },
             Place::Tail { batch, row } => f(batch.resource(row), batch.scope(row)),
         }
     }
 
     /// Names its resource in a way that is the same for all records of a shard that share it; `None` in the tail.
-    pub(crate) fn pair_key(&self) -> Option<(usize, u64)> {
+    pub(crate) fn pair_key(&self) -> Option<(usize, u32)> {
         match self.place {
-            Place::Shard { number, columns, doc, .. } => Some((number, columns.pair.get_val(doc))),
+            Place::Shard { number, block, index, .. } => Some((number, block.columns.pair(index))),
             Place::Tail { .. } => None,
         }
     }
@@ -194,41 +186,37 @@ impl PartView {
                 continue;
             }
             let inside = search.range.from <= first && last < search.range.to;
-            for segment in shard.searcher.segment_readers() {
-                let finder = Finder { signal: self.signal, segment, fields, pairs: &shard.pairs };
-                let set = finder.find(search.filter)?;
+            let Some(reader) = shard.reader()? else { continue };
+            for segment in reader.searcher.segment_readers() {
+                let set =
+                    Finder { signal: self.signal, segment, fields, reader: &reader }.find(search.filter)?;
                 if set.is_empty() {
                     continue;
                 }
-                let columns = Columns::open(segment)?;
+                let verify = (!set.exact).then_some(&search.matcher);
+                let mut rows = Rows::open(&reader, segment)?;
                 for doc in set.iter() {
-                    let time = columns.time.get_val(doc);
-                    if !inside && !search.range.contains(time) {
+                    let (row, block) = rows.of(doc)?;
+                    let Some(index) = block.index(row) else { continue };
+                    let time = block.columns.time(index);
+                    let seq = shard.base + row;
+                    if !inside && !search.range.contains(time) || seq >= search.below_seq {
                         continue;
                     }
-                    let seq = shard.base + columns.row.get_val(doc);
-                    if seq >= search.below_seq {
-                        continue;
-                    }
-                    let verify = (!set.exact).then_some(&search.matcher);
-                    let place = Place::Shard { number, shard, columns: &columns, doc };
+                    let place = Place::Shard { number, reader: &reader, block, index, row };
                     visit(&Candidate { time, seq, place, verify, signal: self.signal })?;
                 }
             }
         }
         for batch in &self.tail {
             for row in batch.rows.iter().filter(|row| row.seq < search.below_seq) {
-                let (time, hit) = match self.signal {
-                    Signal::Logs => {
-                        let log = batch.log(row);
-                        (log.log.effective_time(), search.matcher.matches(Record::Log(&log)))
-                    }
-                    _ => {
-                        let span = batch.span(row);
-                        (span.span.start, search.matcher.matches(Record::Span(&span)))
-                    }
-                };
-                if hit && search.range.contains(time) {
+                let time = row.time;
+                let hit = search.range.contains(time)
+                    && match self.signal {
+                        Signal::Logs => search.matcher.matches(Record::Log(&batch.log(row))),
+                        _ => search.matcher.matches(Record::Span(&batch.span(row))),
+                    };
+                if hit {
                     let place = Place::Tail { batch, row };
                     visit(&Candidate { time, seq: row.seq, place, verify: None, signal: self.signal })?;
                 }
@@ -241,25 +229,14 @@ impl PartView {
     pub(crate) fn of_trace(&self, trace: TraceId, visit: &mut dyn FnMut(u64, Parts)) -> Result<(), Error> {
         let (_, fields) = schema();
         for shard in &self.shards {
-            if shard.table.read().get(trace).is_none() {
+            if !shard.may_have(trace)? {
                 continue;
             }
-            for segment in shard.searcher.segment_readers() {
-                let finder = Finder { signal: self.signal, segment, fields, pairs: &shard.pairs };
-                let set = finder.trace(trace)?;
-                if set.is_empty() {
-                    continue;
-                }
-                let columns = Columns::open(segment)?;
-                for doc in set.iter() {
-                    let number = columns.trace.get_val(doc).checked_sub(1);
-                    if number.and_then(|n| shard.traces.read().get(n as usize).copied()) != Some(trace) {
-                        continue;
-                    }
-                    let row = columns.row.get_val(doc);
-                    visit(shard.base + row, parts_of(shard, row)?);
-                }
-            }
+            let Some(reader) = shard.reader()? else { continue };
+            each_of_trace(&reader, self.signal, fields, trace, &mut |row| {
+                visit(shard.base + row, parts_of(&reader, row)?);
+                Ok(())
+            })?;
         }
         for batch in &self.tail {
             for row in batch.rows.iter().filter(|row| row.trace == Some(trace)) {
@@ -281,8 +258,35 @@ impl PartView {
         let at = self.shards.partition_point(|shard| shard.base <= seq);
         let Some(shard) = at.checked_sub(1).map(|i| &self.shards[i]) else { return Ok(None) };
         let row = seq - shard.base;
-        if row >= shard.bodies.rows { Ok(None) } else { parts_of(shard, row).map(Some) }
+        if row >= shard.rows {
+            return Ok(None);
+        }
+        shard.reader()?.map(|reader| parts_of(&reader, row)).transpose()
     }
+}
+
+/// Visits the rows of a trace in a shard.
+pub(crate) fn each_of_trace(
+    reader: &Reader,
+    signal: Signal,
+    fields: Fields,
+    trace: TraceId,
+    visit: &mut dyn FnMut(u64) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for segment in reader.searcher.segment_readers() {
+        let set = Finder { signal, segment, fields, reader }.trace(trace)?;
+        if set.is_empty() {
+            continue;
+        }
+        let mut rows = Rows::open(reader, segment)?;
+        for doc in set.iter() {
+            let (row, block) = rows.of(doc)?;
+            if block.index(row).and_then(|index| block.columns.trace(index)) == Some(trace) {
+                visit(row)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn stored_log(seq: u64, parts: Parts) -> StoredLog {

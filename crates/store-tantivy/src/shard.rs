@@ -1,24 +1,30 @@
 //! A shard: an index that only finds, and beside it the bodies and the pairs of resource and scope.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use futures::FutureExt;
+use futures::executor::block_on;
+use futures::future::{BoxFuture, Either, select};
+use tantivy::index::{SegmentId, SegmentMeta};
 use tantivy::indexer::NoMergePolicy;
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument};
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher};
+use tokio::sync::watch;
 use weir_disk::Disk;
 use weir_model::otlp::{Log, Span};
 use weir_model::{Signal, TraceId};
 use weir_transport::Lane;
 
-use crate::bodies::{BodyReader, BodyWriter};
+use crate::bodies::{BLOCK_BYTES, BLOCK_ROWS, Blocks, BodyReader, BodyWriter};
+use crate::columns::Meta;
 use crate::directory::DiskDirectory;
+use crate::document::{Doc, Documents, Numbers};
 use crate::error::Error;
 use crate::ledger::LedgerMark;
 use crate::pairs::{Pair, Pairs};
-use crate::schema::{Fields, schema};
-use crate::table::TraceTable;
+use crate::schema::schema;
+use crate::sealed::{BODIES, INDEX, PAIRS, Sealed};
+use crate::table::{Layers, Operations, Row, TraceTable};
 use crate::tail::{TailBatch, TailRow};
 use crate::tokens::Tokens;
 
@@ -26,6 +32,9 @@ use crate::tokens::Tokens;
 const WRITER_BYTES: usize = 128 << 20;
 /// Spans that are sorted by trace before they are written: adjacent rows of a trace compress well and are read together.
 const SORT_ROWS: usize = 20_000;
+/// Documents from which on a segment waits for its merge until the shard is sealed: writing waits for the merge of small ones, which takes
+/// half a second at the most.
+const SMALL_SEGMENT: u32 = 50_000;
 
 /// What a commit names: everything beside the index that belongs to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -42,85 +51,194 @@ pub(crate) struct Commit {
     pub(crate) arrivals: Option<(u64, u64)>,
 }
 
+/// What is read of a shard: the index, the bodies and the pairs.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) searcher: Searcher,
+    pub(crate) bodies: BodyReader,
+    pub(crate) pairs: Arc<Vec<Pair>>,
+}
+
+impl Reader {
+    pub(crate) fn pair(&self, number: u32) -> Result<&Pair, Error> {
+        self.pairs
+            .get(number as usize)
+            .ok_or_else(|| Error::damaged("a record names a resource that is not there"))
+    }
+}
+
 /// What readers see of a shard.
 #[derive(Debug, Clone)]
 pub(crate) struct ShardView {
     /// Number, in the order of storing, of the record in row 0.
     pub(crate) base: u64,
-    pub(crate) searcher: Searcher,
-    pub(crate) bodies: Arc<BodyReader>,
-    pub(crate) pairs: Arc<Vec<Pair>>,
-    /// Trace ids by number.
-    pub(crate) traces: Arc<RwLock<Vec<TraceId>>>,
-    pub(crate) table: Arc<RwLock<TraceTable>>,
+    pub(crate) rows: u64,
+    /// Smallest and largest time of a record.
     pub(crate) times: Option<(u64, u64)>,
+    /// When its last record arrived, seconds since the Unix epoch; 0 while it is open.
+    pub(crate) last_arrival: u64,
+    source: Source,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    /// Open or full: its table is in memory.
+    Grown(Arc<Reader>, Layers),
+    Sealed(Arc<Sealed>),
+}
+
+impl ShardView {
+    pub(crate) fn sealed(
+        base: u64,
+        rows: u64,
+        times: Option<(u64, u64)>,
+        last_arrival: u64,
+        sealed: Arc<Sealed>,
+    ) -> Self {
+        Self { base, rows, times, last_arrival, source: Source::Sealed(sealed) }
+    }
+
+    /// The same shard, whose last record arrived at a time in seconds since the Unix epoch.
+    pub(crate) fn closed(self, last_arrival: u64) -> Self {
+        Self { last_arrival, ..self }
+    }
+
+    /// Opens it where that was not done yet. `None` where retention has removed it.
+    pub(crate) fn reader(&self) -> Result<Option<Arc<Reader>>, Error> {
+        match &self.source {
+            Source::Grown(reader, _) => Ok(Some(reader.clone())),
+            Source::Sealed(sealed) => sealed.reader(),
+        }
+    }
+
+    /// Segments of the index of a shard that grows.
+    pub(crate) fn segments(&self) -> usize {
+        match &self.source {
+            Source::Grown(reader, _) => reader.searcher.segment_readers().len(),
+            Source::Sealed(_) => 1,
+        }
+    }
+
+    /// False where no record of the trace is in it.
+    pub(crate) fn may_have(&self, trace: TraceId) -> Result<bool, Error> {
+        match &self.source {
+            Source::Grown(_, layers) => Ok(layers.has(trace)),
+            Source::Sealed(sealed) => sealed.may_have(trace),
+        }
+    }
+
+    /// What it knows of a trace, added to what is known already.
+    pub(crate) fn row(&self, trace: TraceId, merged: &mut Option<Row>) -> Result<(), Error> {
+        match &self.source {
+            Source::Grown(_, layers) => {
+                for row in layers.tables().filter_map(|table| table.get(trace)) {
+                    merged.get_or_insert_default().merge(row);
+                }
+            }
+            Source::Sealed(sealed) => {
+                if sealed.may_have(trace)?
+                    && let Some(table) = sealed.table()?
+                    && let Some(row) = table.get(trace)?
+                {
+                    merged.get_or_insert_default().merge(&row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits rows of all its traces; one trace may have several.
+    pub(crate) fn each_row(&self, visit: &mut dyn FnMut(TraceId, &Row)) -> Result<(), Error> {
+        match &self.source {
+            Source::Grown(_, layers) => {
+                layers.tables().flat_map(TraceTable::iter).for_each(|(trace, row)| visit(*trace, row));
+            }
+            Source::Sealed(sealed) => {
+                if let Some(table) = sealed.table()? {
+                    table.each(visit)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Retention has removed it.
+    pub(crate) fn forget(&self) {
+        if let Source::Sealed(sealed) = &self.source {
+            sealed.forget();
+        }
+    }
 }
 
 /// A shard that is written to.
 pub(crate) struct Shard {
     signal: Signal,
     base: u64,
-    fields: Fields,
     directory: DiskDirectory,
     index: Index,
-    /// Made when something is written: a sealed shard has none, and one that failed is made anew.
-    writer: Option<IndexWriter<TantivyDocument>>,
+    /// Made when something is written; one that failed is made anew.
+    writer: Option<IndexWriter<Doc>>,
     reader: IndexReader,
+    documents: Documents,
     bodies: BodyWriter,
     pairs: Pairs,
-    numbers: HashMap<TraceId, u32>,
-    traces: Arc<RwLock<Vec<TraceId>>>,
-    /// How many of them the last commit knew.
-    committed_traces: usize,
-    pub(crate) table: Arc<RwLock<TraceTable>>,
+    layers: Layers,
     /// As of the last commit; `None` in a shard that has none yet.
     pub(crate) committed: Option<Commit>,
     committed_rows: u64,
     /// Something was put in that is neither committed nor rolled back.
     unsettled: bool,
-    tokens: Tokens,
+}
+
+/// What was put into a shard since its last commit.
+#[derive(Debug, Default)]
+pub(crate) struct Added {
+    /// Smallest and largest time of a record.
+    times: Option<(u64, u64)>,
+    table: TraceTable,
 }
 
 impl Shard {
     /// Opens a shard, or creates it, and brings the files beside the index to where its last commit says.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path, signal: Signal, base: u64) -> Result<Self, Error> {
-        let index_dir = dir.join("index");
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        signal: Signal,
+        base: u64,
+        blocks: Arc<Blocks>,
+    ) -> Result<Self, Error> {
+        let index_dir = dir.join(INDEX);
         disk.create_dir_all(&index_dir)?;
         let directory = DiskDirectory::open(disk.clone(), &index_dir)?;
-        let (schema, fields) = schema();
-        let index = Index::open_or_create(directory.clone(), schema)?;
+        let index = Index::open_or_create(directory.clone(), schema().0)?;
         let payload = index.load_metas()?.payload;
         let committed: Option<Commit> =
             payload.map(|text| serde_json::from_str(&text)).transpose().map_err(Error::damaged)?;
         let marks = committed.clone().unwrap_or_default();
-        let bodies = BodyWriter::open(disk.open(&dir.join("bodies"))?, marks.bodies)?;
-        let pairs = Pairs::open(disk.open(&dir.join("pairs"))?, marks.pairs)?;
+        let bodies = BodyWriter::open(disk.open(&dir.join(BODIES))?, marks.bodies, signal, blocks)?;
+        let pairs = Pairs::open(disk.open(&dir.join(PAIRS))?, marks.pairs)?;
         disk.sync_dir(dir)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let shard = Self {
             signal,
             base,
-            fields,
             directory,
             index,
             writer: None,
             reader,
+            documents: Documents::new(schema().1),
             committed_rows: bodies.rows,
             bodies,
             pairs,
-            numbers: HashMap::new(),
-            traces: Arc::default(),
-            committed_traces: 0,
-            table: Arc::default(),
+            layers: Layers::default(),
             committed,
             unsettled: false,
-            tokens: Tokens::default(),
         };
         shard.sweep()?;
         Ok(shard)
     }
 
-    fn writer(&mut self) -> Result<&mut IndexWriter<TantivyDocument>, Error> {
+    fn writer(&mut self) -> Result<&mut IndexWriter<Doc>, Error> {
         if self.writer.is_none() {
             let writer = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
             writer.set_merge_policy(Box::new(NoMergePolicy));
@@ -143,109 +261,88 @@ impl Shard {
         self.bodies.len + self.pairs.len
     }
 
-    /// Reads all records again and rebuilds what is kept in memory only. Calls `each` with the trace and the bytes of every record.
+    /// Reads all records again, rebuilds the trace table, and calls `each` with the bytes of every record.
     pub(crate) fn rebuild(&mut self, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
-        let reader = self.bodies.reader();
-        let mut table = self.table.write();
-        for row in 0..reader.rows {
-            let (pair, record) = reader.row(row)?;
-            let resource = self
-                .pairs
-                .list
-                .get(pair as usize)
-                .ok_or_else(|| Error::damaged("a record names a resource that is not there"))?;
-            let trace = match self.signal {
-                Signal::Spans => {
-                    let span = Span::decode(&record);
-                    if let Some(trace) = span.trace_id {
-                        table.span(trace, resource.resource().service(), &span);
-                    }
-                    span.trace_id
+        let mut operations = Operations::default();
+        let mut table = TraceTable::default();
+        for block in self.bodies.reader().each_block() {
+            let (columns, records) = block?;
+            for index in 0..columns.rows() {
+                let record = records.get(index).ok_or_else(|| Error::damaged("a block lacks a record"))?;
+                each(&record);
+                let Some(trace) = columns.trace(index) else { continue };
+                if self.signal == Signal::Spans {
+                    let pair = self.pairs.list.get(columns.pair(index) as usize);
+                    let service = pair.map_or("", |pair| pair.resource().service());
+                    table.span(trace, service, &Span::decode(&record), &mut operations);
+                } else {
+                    table.log(trace, &Log::decode(&record));
                 }
-                _ => {
-                    let log = Log::decode(&record);
-                    if let Some(trace) = log.trace_id {
-                        table.log(trace, &log);
-                    }
-                    log.trace_id
-                }
-            };
-            if let Some(trace) = trace {
-                number(&mut self.numbers, &self.traces, trace);
             }
-            each(&record);
         }
-        drop(table);
-        self.committed_traces = self.numbers.len();
+        self.layers.add(table);
         Ok(())
     }
 
     /// Puts batches into the index and the files beside it. Nothing of it counts before [`commit`](Self::commit).
-    pub(crate) fn index(&mut self, batches: &[Arc<TailBatch>]) -> Result<Option<(u64, u64)>, Error> {
+    pub(crate) fn index(&mut self, batches: &[Arc<TailBatch>]) -> Result<Added, Error> {
         self.rollback()?;
         self.unsettled = true;
-        let mut rows: Vec<(&TailBatch, &TailRow)> = Vec::new();
-        for batch in batches {
-            rows.extend(batch.rows.iter().map(|row| (batch.as_ref(), row)));
+        let mut added = Added::default();
+        let mut rows: Vec<(usize, &TailRow)> = Vec::new();
+        for (at, batch) in batches.iter().enumerate() {
+            rows.extend(batch.rows.iter().map(|row| (at, row)));
+            added.table.merge(&batch.table);
         }
-        let mut times: Option<(u64, u64)> = None;
-        let mut seen = |time: u64| {
-            let (first, last) = times.unwrap_or((time, time));
-            times = Some((first.min(time), last.max(time)));
-        };
         if self.signal == Signal::Spans {
             for window in rows.chunks_mut(SORT_ROWS) {
-                window.sort_by_cached_key(|(batch, row)| (row.trace, batch.span(row).span.start));
-                for (batch, row) in window {
-                    let span = batch.span(row).span;
-                    seen(span.start);
-                    self.tokens.clear();
-                    self.tokens.span(&span);
-                    self.add(batch, row, span.start, span.duration(), span.status.code.0 as u64)?;
-                }
-            }
-        } else {
-            for (batch, row) in rows {
-                let log = batch.log(row).log;
-                seen(log.effective_time());
-                self.tokens.clear();
-                self.tokens.log(&log);
-                self.add(batch, row, log.effective_time(), log.severity.0.max(0) as u64, 0)?;
+                window.sort_unstable_by_key(|(_, row)| (row.trace, row.time, row.seq));
             }
         }
-        Ok(times)
+        let mut pairs: Vec<Vec<Option<u32>>> = batches.iter().map(|b| vec![None; b.groups()]).collect();
+        let mut block: Vec<(Meta, &[u8])> = Vec::with_capacity(BLOCK_ROWS);
+        let mut bytes = 0;
+        for (at, row) in rows {
+            let (batch, record) = (&batches[at], batches[at].record(row));
+            let pair = match pairs[at][row.group as usize] {
+                Some(number) => number,
+                None => self.pairs.number(batch.resource(row).message(), batch.scope(row).message())?,
+            };
+            pairs[at][row.group as usize] = Some(pair);
+            let (first, last) = added.times.unwrap_or((row.time, row.time));
+            added.times = Some((first.min(row.time), last.max(row.time)));
+            let number = self.bodies.rows + block.len() as u64;
+            self.document(number, pair, row, record)?;
+            block.push((row.meta(pair), record));
+            bytes += record.len();
+            if block.len() == BLOCK_ROWS || bytes >= BLOCK_BYTES {
+                self.bodies.append(&block)?;
+                block.clear();
+                bytes = 0;
+            }
+        }
+        self.bodies.append(&block)?;
+        self.hand_over()?;
+        Ok(added)
     }
 
-    fn add(
-        &mut self,
-        batch: &TailBatch,
-        row: &TailRow,
-        time: u64,
-        measure: u64,
-        status: u64,
-    ) -> Result<(), Error> {
-        let pair = self.pairs.number(batch.resource(row).message(), batch.scope(row).message())?;
-        let body = self.bodies.push(pair, batch.record(row))?;
-        self.tokens.pair(pair);
-        let fields = self.fields;
-        let mut doc = TantivyDocument::new();
-        for token in self.tokens.iter() {
-            doc.add_bytes(fields.tokens, token);
-        }
-        let trace = match row.trace {
-            Some(id) => {
-                doc.add_u64(fields.trace_low, id.low());
-                number(&mut self.numbers, &self.traces, id) as u64 + 1
+    fn document(&mut self, number: u64, pair: u32, row: &TailRow, record: &[u8]) -> Result<(), Error> {
+        let numbers = Numbers { row: number, trace_low: row.trace.map(|trace| trace.low()) };
+        let signal = self.signal;
+        let full = self.documents.push(numbers, |tokens: &mut Tokens| {
+            match signal {
+                Signal::Spans => tokens.span(&Span::decode(record)),
+                _ => tokens.log(&Log::decode(record)),
             }
-            None => 0,
-        };
-        doc.add_u64(fields.row, body);
-        doc.add_u64(fields.time, time);
-        doc.add_u64(fields.pair, pair as u64);
-        doc.add_u64(fields.trace, trace);
-        doc.add_u64(fields.measure, measure);
-        doc.add_u64(fields.status, status);
-        self.writer()?.add_document(doc)?;
+            tokens.pair(pair);
+        });
+        if full { self.hand_over() } else { Ok(()) }
+    }
+
+    /// Gives the index the documents that were made.
+    fn hand_over(&mut self) -> Result<(), Error> {
+        let documents = self.documents.take();
+        self.writer()?.run(documents)?;
         Ok(())
     }
 
@@ -255,13 +352,13 @@ impl Shard {
         &mut self,
         lanes: Vec<(u32, u64)>,
         ledger: LedgerMark,
-        times: Option<(u64, u64)>,
+        added: Added,
         now: u64,
     ) -> Result<(), Error> {
         self.bodies.sync()?;
         self.pairs.sync()?;
         let before = self.committed.clone().unwrap_or_default();
-        let times = match (before.times, times) {
+        let times = match (before.times, added.times) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),
         };
@@ -277,7 +374,7 @@ impl Shard {
         self.unsettled = false;
         self.committed = Some(commit);
         self.committed_rows = self.bodies.rows;
-        self.committed_traces = self.numbers.len();
+        self.layers.add(added.table);
         Ok(())
     }
 
@@ -291,68 +388,80 @@ impl Shard {
         if !self.unsettled {
             return Ok(());
         }
+        // Else an unfinished arena would be handed over with the next commit.
+        drop(self.documents.take());
         self.writer = None;
         // Only when it is sure that the last commit is in force may be cut what a failed one after it names.
         self.directory.settle()?;
         let marks = self.committed.clone().unwrap_or_default();
         self.bodies.rollback(marks.bodies, self.committed_rows)?;
         self.pairs.rollback(marks.pairs)?;
-        // Numbers are given in the order of the index, so that reading it again gives the same ones.
-        let gone = self.traces.write().split_off(self.committed_traces);
-        gone.iter().for_each(|trace| {
-            self.numbers.remove(trace);
-        });
         self.unsettled = false;
         Ok(())
     }
 
-    /// Merges the smaller half of the segments when there are `limit`, so that small commits do not pile up.
+    /// Merges the smaller half of the small segments when there are `limit`, so that small commits do not pile up.
     pub(crate) fn merge_some(&mut self, limit: usize) -> Result<(), Error> {
         let mut segments = self.index.searchable_segment_metas()?;
+        segments.retain(|segment| segment.num_docs() < SMALL_SEGMENT);
         if segments.len() < limit.max(2) {
             return Ok(());
         }
         segments.sort_by_key(|meta| meta.num_docs());
         let ids: Vec<_> = segments.iter().take((segments.len() / 2).max(2)).map(|meta| meta.id()).collect();
-        self.merge(&ids)
+        self.merge(&ids, &watch::Sender::new(false))
     }
 
-    /// Merges all segments: what a shard gets before it is only read.
-    pub(crate) fn merge_all(&mut self) -> Result<(), Error> {
+    /// Merges all segments: what a shard gets before it is only read. Gives up when the watched value becomes true.
+    pub(crate) fn merge_all(&mut self, stop: &watch::Sender<bool>) -> Result<(), Error> {
+        self.directory.settle()?;
         let ids = self.index.searchable_segment_ids()?;
-        if ids.len() > 1 { self.merge(&ids) } else { Ok(()) }
+        if ids.len() > 1 { self.merge(&ids, stop) } else { Ok(()) }
     }
 
-    fn merge(&mut self, ids: &[tantivy::index::SegmentId]) -> Result<(), Error> {
-        if let Err(error) = self.writer()?.merge(ids).wait() {
+    fn merge(&mut self, ids: &[SegmentId], stop: &watch::Sender<bool>) -> Result<(), Error> {
+        let merging = self.writer()?.merge(ids).boxed();
+        if let Err(error) = wait(merging, stop) {
             // The writer may take the merged segment for committed, which on the disk it is not.
             self.writer = None;
-            return Err(error.into());
+            return Err(error);
         }
         self.reader.reload()?;
         self.sweep()
     }
 
+    /// What stands beside the index when nothing is written any more: all records, and what they say of their traces.
+    pub(crate) fn content(&self) -> (BodyReader, TraceTable) {
+        (self.bodies.reader(), self.layers.merged())
+    }
+
     pub(crate) fn view(&self) -> ShardView {
+        let reader = Reader {
+            searcher: self.reader.searcher(),
+            bodies: self.bodies.reader(),
+            pairs: self.pairs.list.clone(),
+        };
         ShardView {
             base: self.base,
-            searcher: self.reader.searcher(),
-            bodies: Arc::new(self.bodies.reader()),
-            pairs: self.pairs.list.clone(),
-            traces: self.traces.clone(),
-            table: self.table.clone(),
+            rows: self.bodies.rows,
             times: self.committed.as_ref().and_then(|commit| commit.times),
+            last_arrival: 0,
+            source: Source::Grown(Arc::new(reader), self.layers.clone()),
         }
     }
 }
 
-/// The number of a trace in the shard, given in the order in which traces come into the index.
-fn number(numbers: &mut HashMap<TraceId, u32>, traces: &RwLock<Vec<TraceId>>, trace: TraceId) -> u32 {
-    *numbers.entry(trace).or_insert_with(|| {
-        let mut traces = traces.write();
-        traces.push(trace);
-        traces.len() as u32 - 1
-    })
+/// Waits for a merge, or until it is not wanted any more.
+fn wait(
+    merging: BoxFuture<'static, tantivy::Result<Option<SegmentMeta>>>,
+    stop: &watch::Sender<bool>,
+) -> Result<(), Error> {
+    let mut stop = stop.subscribe();
+    let stopped = std::pin::pin!(stop.wait_for(|stop| *stop));
+    match block_on(select(merging, stopped)) {
+        Either::Left((merged, _)) => Ok(merged.map(|_| ())?),
+        Either::Right(_) => Err(std::io::Error::from(std::io::ErrorKind::Interrupted).into()),
+    }
 }
 
 /// Partition and position of each lane, as a commit keeps them.

@@ -154,14 +154,12 @@ impl View {
     }
 
     /// What all shards know of a trace.
-    fn row(&self, trace: TraceId) -> Option<Row> {
+    fn row(&self, trace: TraceId) -> Result<Option<Row>, StoreError> {
         let mut merged: Option<Row> = None;
-        for shard in self.spans.shards.iter().chain(&self.logs.shards) {
-            if let Some(row) = shard.table.read().get(trace) {
-                merged.get_or_insert_default().merge(row);
-            }
+        for part in [&self.spans, &self.logs] {
+            part.row(trace, &mut merged).map_err(Error::on_read)?;
         }
-        merged
+        Ok(merged)
     }
 
     /// Traces that satisfy a query, newest first.
@@ -184,11 +182,12 @@ impl View {
         // Newest match and number of matches of each trace.
         let mut found: HashMap<TraceId, (u64, u64)> = HashMap::new();
         if spans == Filter::All && query.range == TimeRange::ALL {
-            for shard in self.spans.shards.iter().chain(&self.logs.shards) {
-                for (trace, row) in shard.table.read().iter() {
-                    let entry = found.entry(*trace).or_default();
+            for part in [&self.spans, &self.logs] {
+                part.each_row(&mut |trace, row| {
+                    let entry = found.entry(trace).or_default();
                     entry.0 = entry.0.max(row.newest);
-                }
+                })
+                .map_err(Error::on_read)?;
             }
         } else {
             self.matching(&self.spans, &spans, query.range, &mut found)?;
@@ -196,8 +195,12 @@ impl View {
                 let mut lines = HashMap::new();
                 self.matching(&self.logs, &spans, query.range, &mut lines)?;
                 for (trace, (newest, _)) in lines {
-                    let only_logs = || !self.spans.shards.iter().any(|s| s.table.read().get(trace).is_some());
-                    if !found.contains_key(&trace) && only_logs() {
+                    if found.contains_key(&trace) {
+                        continue;
+                    }
+                    let mut spans = None;
+                    self.spans.row(trace, &mut spans).map_err(Error::on_read)?;
+                    if spans.is_none() {
                         found.insert(trace, (newest, 0));
                     }
                 }
@@ -237,7 +240,7 @@ impl View {
     }
 
     fn satisfies(&self, trace: TraceId, matcher: &Matcher, filter: &Filter) -> Result<bool, StoreError> {
-        let Some(row) = self.row(trace).map(|row| row.finish(trace)) else { return Ok(false) };
+        let Some(row) = self.row(trace)?.map(|row| row.finish(trace)) else { return Ok(false) };
         let mut services = Vec::new();
         if filter.asks_services() {
             let mut names = std::collections::BTreeSet::new();
@@ -270,11 +273,12 @@ impl View {
         let from = after.map_or(0, |mark| mark.tie as usize).min(list.len());
         let to = (from + limit).min(list.len());
         let hit = |listed: &Listed| {
-            let row = self.row(listed.trace).unwrap_or_default().finish(listed.trace);
-            TraceHit { row, newest: listed.newest.0, matched: listed.matched }
+            let row = self.row(listed.trace)?.unwrap_or_default().finish(listed.trace);
+            Ok(TraceHit { row, newest: listed.newest.0, matched: listed.matched })
         };
         let mark = Mark { view: self.id, below_seq: self.spans.next_seq, time: 0, tie: to as u64 };
-        Ok((list[from..to].iter().map(hit).collect(), (to < list.len()).then_some(mark)))
+        let hits = list[from..to].iter().map(hit).collect::<Result<_, StoreError>>()?;
+        Ok((hits, (to < list.len()).then_some(mark)))
     }
 
     fn services(&self, range: TimeRange) -> Result<Vec<ServiceRow>, StoreError> {
@@ -353,7 +357,7 @@ impl Snapshot for TantivySnapshot {
     }
 
     async fn trace_row(&self, trace: TraceId) -> Result<Option<TraceRow>, StoreError> {
-        Ok(self.view.row(trace).map(|row| row.finish(trace)))
+        self.ask(move |view| Ok(view.row(trace)?.map(|row| row.finish(trace)))).await
     }
 
     async fn logs(

@@ -1,44 +1,73 @@
 //! The trace table: what is known of each trace without reading its records.
 //!
-//! It is kept in memory and rebuilt from the records when a shard is opened. Rows of one trace in several shards, and those of spans and of
-//! logs, are merged by [`Row::merge`], which gives the same result in any order.
+//! Rows of one trace in several shards, and those of spans and of logs, are merged by [`Row::merge`], which gives the same result in any
+//! order. Every batch of the tail has a table of its own; a commit merges those it takes into the [`Layers`] of the open shard.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+use rustc_hash::FxHasher;
 use weir_model::TraceId;
 use weir_model::otlp::{Log, Span, StatusCode};
 use weir_store::{Operation, TraceRow};
 
-/// When an operation began, and its service and name.
+/// Operations that are shared by all rows that name them; beyond, they are shared anew.
+const SHARED_OPERATIONS: usize = 100_000;
+
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
+
+/// Operations by service and name, so that each stands in memory once.
+#[derive(Debug, Default)]
+pub(crate) struct Operations {
+    by_service: Map<Box<str>, Map<Box<str>, Arc<Operation>>>,
+    count: usize,
+}
+
+impl Operations {
+    pub(crate) fn share(&mut self, service: &str, name: &str) -> Arc<Operation> {
+        if let Some(known) = self.by_service.get(service).and_then(|names| names.get(name)) {
+            return known.clone();
+        }
+        if self.count == SHARED_OPERATIONS {
+            *self = Self::default();
+        }
+        self.count += 1;
+        let operation = Arc::new(Operation { service: service.to_owned(), name: name.to_owned() });
+        self.by_service.entry(service.into()).or_default().insert(name.into(), operation.clone());
+        operation
+    }
+}
+
+/// When an operation began.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Begin {
-    start: u64,
-    service: Arc<str>,
-    name: Arc<str>,
+pub(crate) struct Begin {
+    pub(crate) start: u64,
+    pub(crate) operation: Arc<Operation>,
 }
 
 /// One trace. Times in nanoseconds since the Unix epoch.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Row {
-    first_start: Option<u64>,
-    last_end: u64,
+    pub(crate) root: Option<Begin>,
+    /// The first span, and the first one of another service than that one's.
+    pub(crate) first: Option<Begin>,
+    pub(crate) second: Option<Begin>,
+    pub(crate) last_end: u64,
     /// Newest start of a span, or time of a line.
     pub(crate) newest: u64,
-    root: Option<Begin>,
-    /// The first span, and the first one of another service than that one's.
-    first: Option<Begin>,
-    second: Option<Begin>,
-    spans: u64,
-    errors: u64,
-    logs: u64,
-    error_logs: u64,
-    first_line: Option<u64>,
-    last_line: u64,
+    pub(crate) spans: u64,
+    pub(crate) errors: u64,
+    pub(crate) lines: Option<Box<Lines>>,
 }
 
-fn earlier(a: &mut Option<u64>, b: u64) {
-    *a = Some(a.map_or(b, |a| a.min(b)));
+/// The lines of a trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lines {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) logs: u64,
+    pub(crate) error_logs: u64,
 }
 
 impl Row {
@@ -48,11 +77,11 @@ impl Row {
             Some(first) if begin < *first => {
                 let old = self.first.replace(begin);
                 let first = self.first.as_ref().expect("just set");
-                if let Some(old) = old.filter(|old| old.service != first.service) {
+                if let Some(old) = old.filter(|old| old.operation.service != first.operation.service) {
                     self.second = Some(old);
                 }
             }
-            Some(first) if begin.service != first.service => {
+            Some(first) if begin.operation.service != first.operation.service => {
                 if self.second.as_ref().is_none_or(|second| begin < *second) {
                     self.second = Some(begin);
                 }
@@ -61,10 +90,19 @@ impl Row {
         }
     }
 
-    pub(crate) fn merge(&mut self, other: &Row) {
-        if let Some(start) = other.first_start {
-            earlier(&mut self.first_start, start);
+    fn lines(&mut self, lines: &Lines) {
+        match &mut self.lines {
+            None => self.lines = Some(Box::new(lines.clone())),
+            Some(mine) => {
+                mine.first = mine.first.min(lines.first);
+                mine.last = mine.last.max(lines.last);
+                mine.logs += lines.logs;
+                mine.error_logs += lines.error_logs;
+            }
         }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Row) {
         self.last_end = self.last_end.max(other.last_end);
         self.newest = self.newest.max(other.newest);
         if let Some(root) = &other.root
@@ -75,19 +113,15 @@ impl Row {
         other.first.iter().chain(&other.second).for_each(|begin| self.begin(begin.clone()));
         self.spans += other.spans;
         self.errors += other.errors;
-        self.logs += other.logs;
-        self.error_logs += other.error_logs;
-        if let Some(time) = other.first_line {
-            earlier(&mut self.first_line, time);
-        }
-        self.last_line = self.last_line.max(other.last_line);
+        other.lines.iter().for_each(|lines| self.lines(lines));
     }
 
     pub(crate) fn finish(&self, trace_id: TraceId) -> TraceRow {
-        let operation = |b: &Begin| Operation { service: b.service.to_string(), name: b.name.to_string() };
-        let from =
-            self.root.as_ref().map(|root| root.start).or(self.first_start).or(self.first_line).unwrap_or(0);
-        let to = if self.spans > 0 { self.last_end } else { self.last_line };
+        let operation = |b: &Begin| Operation::clone(&b.operation);
+        let lines = self.lines.as_deref();
+        let begin = self.root.as_ref().or(self.first.as_ref());
+        let from = begin.map(|begin| begin.start).or(lines.map(|lines| lines.first)).unwrap_or(0);
+        let to = if self.spans > 0 { self.last_end } else { lines.map_or(0, |lines| lines.last) };
         TraceRow {
             trace_id,
             start: from,
@@ -96,19 +130,20 @@ impl Row {
             entry: self.entry().map(operation),
             spans: self.spans,
             errors: self.errors,
-            logs: self.logs,
-            error_logs: self.error_logs,
+            logs: lines.map_or(0, |lines| lines.logs),
+            error_logs: lines.map_or(0, |lines| lines.error_logs),
         }
     }
 
     fn entry(&self) -> Option<&Begin> {
         let root = self.root.as_ref()?;
-        if !has_no_path(&root.name) {
+        if !has_no_path(&root.operation.name) {
             return Some(root);
         }
-        let below =
-            self.first.as_ref().filter(|first| first.service != root.service).or(self.second.as_ref());
-        Some(below.filter(|b| b.service != root.service).unwrap_or(root))
+        let service = &root.operation.service;
+        let other = |begin: &&Begin| begin.operation.service != *service;
+        let below = self.first.as_ref().filter(other).or(self.second.as_ref());
+        Some(below.filter(other).unwrap_or(root))
     }
 }
 
@@ -117,11 +152,10 @@ fn has_no_path(name: &str) -> bool {
     name.bytes().all(|b| matches!(b, b'/' | b'*' | b' '))
 }
 
-/// The rows of one shard, with what its uncommitted tail adds.
-#[derive(Debug, Default)]
+/// Rows by trace.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct TraceTable {
-    rows: HashMap<TraceId, Row>,
-    names: HashMap<Arc<str>, Arc<str>>,
+    rows: Map<TraceId, Row>,
 }
 
 impl TraceTable {
@@ -133,19 +167,29 @@ impl TraceTable {
         self.rows.iter()
     }
 
-    fn name(&mut self, text: &str) -> Arc<str> {
-        if let Some(name) = self.names.get(text) {
-            return name.clone();
-        }
-        let name: Arc<str> = text.into();
-        self.names.insert(name.clone(), name.clone());
-        name
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
     }
 
-    pub(crate) fn span(&mut self, trace: TraceId, service: &str, span: &Span<'_>) {
-        let begin = Begin { start: span.start, service: self.name(service), name: self.name(span.name) };
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn insert(&mut self, trace: TraceId, row: Row) {
+        self.rows.insert(trace, row);
+    }
+
+    /// Counts a span of a service.
+    pub(crate) fn span(
+        &mut self,
+        trace: TraceId,
+        service: &str,
+        span: &Span<'_>,
+        operations: &mut Operations,
+    ) {
+        let begin = Begin { start: span.start, operation: operations.share(service, span.name) };
         let row = self.rows.entry(trace).or_default();
-        earlier(&mut row.first_start, span.start);
         row.last_end = row.last_end.max(span.end);
         row.newest = row.newest.max(span.start);
         row.spans += 1;
@@ -156,13 +200,87 @@ impl TraceTable {
         row.begin(begin);
     }
 
+    /// Counts a line.
     pub(crate) fn log(&mut self, trace: TraceId, log: &Log<'_>) {
         let time = log.effective_time();
         let row = self.rows.entry(trace).or_default();
-        earlier(&mut row.first_line, time);
-        row.last_line = row.last_line.max(time);
         row.newest = row.newest.max(time);
-        row.logs += 1;
-        row.error_logs += u64::from(log.severity.is_error());
+        let error_logs = u64::from(log.severity.is_error());
+        row.lines(&Lines { first: time, last: time, logs: 1, error_logs });
+    }
+
+    pub(crate) fn merge(&mut self, other: &TraceTable) {
+        for (trace, row) in other.iter() {
+            match self.rows.entry(*trace) {
+                std::collections::hash_map::Entry::Occupied(mut mine) => mine.get_mut().merge(row),
+                std::collections::hash_map::Entry::Vacant(free) => {
+                    free.insert(row.clone());
+                }
+            }
+        }
+    }
+}
+
+/// The table of a shard that grows: what a snapshot has seen of it never changes.
+///
+/// Each commit adds a layer. Layers of about the same size are merged, so that there are few, and large ones are seldom copied for a
+/// snapshot that still reads them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Layers(Vec<Arc<TraceTable>>);
+
+impl Layers {
+    pub(crate) fn add(&mut self, table: TraceTable) {
+        if table.is_empty() {
+            return;
+        }
+        let mut added = Arc::new(table);
+        while let Some(mut below) = self.0.pop_if(|below| below.len() < 2 * added.len()) {
+            Arc::make_mut(&mut below).merge(&added);
+            added = below;
+        }
+        self.0.push(added);
+    }
+
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &TraceTable> {
+        self.0.iter().map(Arc::as_ref)
+    }
+
+    pub(crate) fn has(&self, trace: TraceId) -> bool {
+        self.tables().any(|table| table.get(trace).is_some())
+    }
+
+    /// All rows, each trace once.
+    pub(crate) fn merged(&self) -> TraceTable {
+        let mut all = TraceTable::default();
+        self.tables().for_each(|table| all.merge(table));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_of_the_layers_does_not_change() {
+        let row = |spans| Row { spans, ..Row::default() };
+        let trace = |n| TraceId::from_low(n + 1).unwrap();
+        let mut layers = Layers::default();
+        let mut snapshots = Vec::new();
+        for commit in 0..100_u64 {
+            let mut table = TraceTable::default();
+            // One trace that is always there, and a new one.
+            table.insert(trace(0), row(1));
+            table.insert(trace(commit + 1), row(2));
+            layers.add(table);
+            snapshots.push(layers.clone());
+        }
+        assert!(layers.0.len() < 12, "{}", layers.0.len());
+        for (commit, layers) in (0_u64..).zip(snapshots) {
+            let all = layers.merged();
+            assert_eq!(all.len() as u64, commit + 2);
+            assert_eq!(all.get(trace(0)).unwrap().spans, commit + 1);
+            assert_eq!((layers.has(trace(commit + 1)), layers.has(trace(commit + 2))), (true, false));
+        }
     }
 }

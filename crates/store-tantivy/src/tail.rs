@@ -8,15 +8,37 @@ use weir_model::{Signal, TraceId};
 use weir_store::StoredLog;
 use weir_transport::Lane;
 
-/// A record in a batch: where its parts stand in the body.
+use crate::columns::Meta;
+use crate::table::TraceTable;
+
+/// A record in a batch.
 #[derive(Debug, Clone)]
 pub(crate) struct TailRow {
     /// Number of the record in the order of storing.
     pub(crate) seq: u64,
     pub(crate) trace: Option<TraceId>,
+    /// As in [`Meta`].
+    pub(crate) time: u64,
+    pub(crate) measure: u64,
+    pub(crate) class: u8,
+    /// Number of its group in the batch.
+    pub(crate) group: u32,
+    /// Where it stands in the body.
+    pub(crate) record: Range<u32>,
+}
+
+impl TailRow {
+    /// What the shard's columns are to say of it, whose pair has the given number.
+    pub(crate) fn meta(&self, pair: u32) -> Meta {
+        Meta { trace: self.trace, time: self.time, measure: self.measure, pair, class: self.class }
+    }
+}
+
+/// Where resource and scope of records stand in the body.
+#[derive(Debug, Clone)]
+struct TailGroup {
     resource: Range<u32>,
     scope: Range<u32>,
-    record: Range<u32>,
 }
 
 /// A batch with those of its records that count.
@@ -24,7 +46,10 @@ pub(crate) struct TailRow {
 pub(crate) struct TailBatch {
     pub(crate) lane: Lane,
     body: Bytes,
+    groups: Vec<TailGroup>,
     pub(crate) rows: Vec<TailRow>,
+    /// What the rows say of their traces.
+    pub(crate) table: TraceTable,
 }
 
 /// Where a part of the body stands in it.
@@ -38,24 +63,29 @@ fn place(body: &[u8], part: &[u8]) -> Range<u32> {
 
 impl TailBatch {
     pub(crate) fn new(lane: Lane, body: Bytes) -> Self {
-        Self { lane, body, rows: Vec::new() }
+        Self { lane, body, groups: Vec::new(), rows: Vec::new(), table: TraceTable::default() }
     }
 
-    /// Adds a record, which must be a part of the body.
-    pub(crate) fn push(&mut self, seq: u64, trace: Option<TraceId>, group: &Group<'_>, record: &[u8]) {
-        let body = &self.body;
-        let row = TailRow {
-            seq,
-            trace,
-            resource: place(body, group.resource.message()),
-            scope: place(body, group.scope.message()),
-            record: place(body, record),
-        };
-        self.rows.push(row);
+    /// Begins a group, which must be a part of the body. Records name it by the number that is returned.
+    pub(crate) fn group(&mut self, group: &Group<'_>) -> u32 {
+        let resource = place(&self.body, group.resource.message());
+        let scope = place(&self.body, group.scope.message());
+        self.groups.push(TailGroup { resource, scope });
+        self.groups.len() as u32 - 1
+    }
+
+    /// Where a record stands, which must be a part of the body.
+    pub(crate) fn place(&self, record: &[u8]) -> Range<u32> {
+        place(&self.body, record)
     }
 
     pub(crate) fn bytes(&self) -> u64 {
         self.body.len() as u64
+    }
+
+    /// Number of groups.
+    pub(crate) fn groups(&self) -> usize {
+        self.groups.len()
     }
 
     fn part(&self, range: &Range<u32>) -> &[u8] {
@@ -67,11 +97,11 @@ impl TailBatch {
     }
 
     pub(crate) fn resource(&self, row: &TailRow) -> Resource<'_> {
-        Resource::decode(self.part(&row.resource))
+        Resource::decode(self.part(&self.groups[row.group as usize].resource))
     }
 
     pub(crate) fn scope(&self, row: &TailRow) -> Scope<'_> {
-        Scope::decode(self.part(&row.scope))
+        Scope::decode(self.part(&self.groups[row.group as usize].scope))
     }
 
     pub(crate) fn record(&self, row: &TailRow) -> &[u8] {
@@ -89,10 +119,11 @@ impl TailBatch {
     }
 
     pub(crate) fn stored_log(&self, row: &TailRow) -> StoredLog {
+        let group = &self.groups[row.group as usize];
         StoredLog {
             id: row.seq.to_string(),
-            resource: self.shared(&row.resource),
-            scope: self.shared(&row.scope),
+            resource: self.shared(&group.resource),
+            scope: self.shared(&group.scope),
             log: self.shared(&row.record),
         }
     }

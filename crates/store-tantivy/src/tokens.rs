@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! attribute    key NUL kind value     kind `t` text, `n` number, `b` bool, `p` present in another form
-//! built in     0x01 letter value      `o` operation, `k` kind, `s` status, `e` event name, `w` word of full text, `r` pair number
+//! built in     0x01 letter value      `o` operation, `s` status that is not unset, `e` event name, `w` word of full text,
+//!                                     `r` pair number
 //! ```
+//! Where a record stands in its source is different for each and seldom asked for: of such keys only the presence is indexed.
 //! Numbers are eight bytes whose order is that of the values. Text is cut at [`INDEXED_VALUE_BYTES`]; whoever looks a cut one up must verify.
 
 use weir_model::filter::{Number, words};
+use weir_model::identity;
 use weir_model::limits::INDEXED_VALUE_BYTES;
-use weir_model::otlp::{Attrs, Log, Span, Value};
+use weir_model::otlp::{Attrs, Log, Span, StatusCode, Value};
 
 /// Marks a built-in token; no attribute key begins with it.
 const BUILT_IN: u8 = 1;
@@ -18,7 +21,6 @@ const BUILT_IN: u8 = 1;
 #[repr(u8)]
 pub(crate) enum BuiltIn {
     Operation = b'o',
-    Kind = b'k',
     Status = b's',
     Event = b'e',
     Word = b'w',
@@ -33,14 +35,15 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
+    /// Number of tokens.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    #[inline]
+    pub(crate) fn get(&self, at: usize) -> &[u8] {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[at]]
     }
 
     fn end(&mut self) {
@@ -58,8 +61,9 @@ impl Tokens {
 
     pub(crate) fn span(&mut self, span: &Span<'_>) {
         self.built_in(BuiltIn::Operation, span.name.as_bytes());
-        self.built_in(BuiltIn::Kind, span.kind.name().as_bytes());
-        self.built_in(BuiltIn::Status, span.status.code.name().as_bytes());
+        if let StatusCode::OK | StatusCode::ERROR = span.status.code {
+            self.built_in(BuiltIn::Status, span.status.code.name().as_bytes());
+        }
         self.text(span.name);
         self.text(span.status.message);
         for event in span.events() {
@@ -112,6 +116,7 @@ impl Tokens {
 
     fn value(&mut self, key: &str, value: Value<'_>) {
         self.with_key(key, |out| match value {
+            _ if only_present(key) => out.push(b'p'),
             Value::Str(text) => {
                 out.push(b't');
                 out.extend_from_slice(cut(text.as_bytes()));
@@ -128,6 +133,11 @@ impl Tokens {
         value(&mut self.bytes);
         self.end();
     }
+}
+
+/// Whether of a key's values only their presence is indexed.
+pub(crate) fn only_present(key: &str) -> bool {
+    matches!(key, identity::OFFSET | identity::ORDINAL)
 }
 
 pub(crate) fn cut(value: &[u8]) -> &[u8] {

@@ -11,7 +11,7 @@ use crate::candidates::after;
 use crate::error::Error;
 use crate::part::PartView;
 use crate::schema::schema;
-use crate::shard::ShardView;
+use crate::shard::Reader;
 use crate::tokens::{self, BuiltIn};
 
 /// Distinct values that are looked at before a list is called incomplete.
@@ -29,11 +29,12 @@ pub(crate) fn keys(part: &PartView, prefix: &str) -> Result<Vec<FieldKey>, Error
         }
     };
     for shard in &part.shards {
-        for pair in shard.pairs.iter() {
+        let Some(reader) = shard.reader()? else { continue };
+        for pair in reader.pairs.iter() {
             pair.resource().attrs().iter().for_each(|attr| add(attr.key, "resource"));
             pair.scope().attrs().iter().for_each(|attr| add(attr.key, "scope"));
         }
-        for segment in shard.searcher.segment_readers() {
+        for segment in reader.searcher.segment_readers() {
             let index = segment.inverted_index(schema().1.tokens)?;
             // From key to key: behind the last token of one stands the first of the next.
             let mut from = prefix.as_bytes().to_vec();
@@ -91,12 +92,13 @@ pub(crate) fn values(part: &PartView, key: &str, prefix: &str, limit: usize) -> 
         }
     };
     for shard in &part.shards {
-        for (number, pair) in (0u32..).zip(shard.pairs.iter()) {
-            let count = records_of_pair(shard, number)?;
+        let Some(reader) = shard.reader()? else { continue };
+        for (number, pair) in (0u32..).zip(reader.pairs.iter()) {
+            let count = records_of_pair(&reader, number)?;
             of_attrs(pair.resource().attrs(), count, &mut add);
             of_attrs(pair.scope().attrs(), count, &mut add);
         }
-        for segment in shard.searcher.segment_readers() {
+        for segment in reader.searcher.segment_readers() {
             let index = segment.inverted_index(schema().1.tokens)?;
             let from = match key {
                 "operation" => tokens::built_in(BuiltIn::Operation, prefix.as_bytes()),
@@ -129,10 +131,10 @@ pub(crate) fn values(part: &PartView, key: &str, prefix: &str, limit: usize) -> 
     Ok(Values { values, complete })
 }
 
-fn records_of_pair(shard: &ShardView, number: u32) -> Result<u64, Error> {
+fn records_of_pair(reader: &Reader, number: u32) -> Result<u64, Error> {
     let token = tokens::built_in(BuiltIn::Pair, &number.to_be_bytes());
     let mut count = 0;
-    for segment in shard.searcher.segment_readers() {
+    for segment in reader.searcher.segment_readers() {
         let index = segment.inverted_index(schema().1.tokens)?;
         count += index.terms().get(&token)?.map_or(0, |info| info.doc_freq as u64);
     }

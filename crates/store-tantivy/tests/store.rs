@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_disk::RealDisk;
-use weir_model::Signal;
 use weir_model::filter::{Filter, Matcher, Record};
-use weir_model::otlp::{log_refs, span_refs};
+use weir_model::otlp::{BodyWriter, SpanWriter, log_refs, span_refs};
+use weir_model::{Signal, SpanId};
 use weir_store::conformance::sample::{logs, spans, trace};
 use weir_store::{Agg, GroupKey, Page, Reader, RecordQuery, Snapshot, Table, TimeRange, TraceQuery, Writer};
 use weir_store_tantivy::{OpenError, Settings, TantivyStore};
@@ -32,7 +32,7 @@ async fn count(snapshot: &dyn Snapshot, signal: Signal, query: &RecordQuery) -> 
     }
 }
 
-const LOG_FILTERS: [&str; 34] = [
+const LOG_FILTERS: [&str; 37] = [
     "",
     "service = cart",
     "service != cart",
@@ -67,6 +67,9 @@ const LOG_FILTERS: [&str; 34] = [
     "trace.id = 00000000000000000000000000000003",
     "resource.n = 3",
     "log.n = 3",
+    "weir.offset = 12",
+    "weir.offset < 30 ticket",
+    "NOT weir.offset >= 9",
 ];
 
 const SPAN_FILTERS: [&str; 14] = [
@@ -293,7 +296,146 @@ async fn a_second_owner_is_refused_and_old_shards_go() {
         write(&store, LOGS, n, &logs(n * 20, n * 20 + 20)).await;
         store.sync(Signal::Logs).await.unwrap();
     }
-    // Each commit fills a shard, which is past its age at once.
+    // Each commit fills a shard, which is past its age as soon as it is sealed.
+    store.wait_until_sealed(Signal::Logs).await;
+    store.sync(Signal::Logs).await.unwrap();
     assert_eq!(count(store.snapshot().await.unwrap().as_ref(), Signal::Logs, &all("")).await, 0);
     assert_eq!(store.stats(Signal::Logs).records, 80);
+}
+
+/// Whatever is rolled, sealed and opened again, the trace table says the same.
+#[tokio::test]
+async fn trace_rows_are_the_same_in_one_shard_and_in_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = open(&folder.path().join("one"), Settings::default());
+    let small = Settings { shard_records: 25, ..Settings::default() };
+    let mut many = open(&folder.path().join("many"), small.clone());
+    for n in 0..8 {
+        // Each trace comes in three batches that may stand in three shards, its lines likewise.
+        let batches = [(SPANS, spans(n * 4, n * 4 + 12)), (LOGS, logs(n * 20, n * 20 + 20))];
+        for (lane, batch) in batches {
+            let expect = write(&one, lane, n, &batch).await;
+            let report = write(&many, lane, n, &batch).await;
+            assert_eq!((report.stored, report.duplicate), (expect.stored, expect.duplicate));
+            many.sync(lane.signal).await.unwrap();
+        }
+        if n % 3 == 2 {
+            drop(many);
+            many = open(&folder.path().join("many"), small.clone());
+        }
+    }
+    for sealed in [false, true] {
+        if sealed {
+            many.wait_until_sealed(Signal::Spans).await;
+            many.wait_until_sealed(Signal::Logs).await;
+        }
+        assert!(many.stats(Signal::Spans).shards > 3);
+        let (one, many) = (one.snapshot().await.unwrap(), many.snapshot().await.unwrap());
+        for text in ["", "service = order", "trace.errors > 1"] {
+            let query = TraceQuery { filter: Filter::parse(text).unwrap(), range: TimeRange::ALL };
+            let expect = one.trace_table(&query, 1_000).await.unwrap();
+            assert_eq!(many.trace_table(&query, 1_000).await.unwrap(), expect, "`{text}` {sealed}");
+        }
+        for n in 0..45 {
+            let (expect, found) = (one.trace(trace(n)).await.unwrap(), many.trace(trace(n)).await.unwrap());
+            assert_eq!(found, expect, "trace {n}");
+            assert_eq!(many.trace_row(trace(n)).await.unwrap(), one.trace_row(trace(n)).await.unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn spans_that_come_again_are_known_within_the_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { shard_records: 30, ..Settings::default() };
+    let mut store = open(folder.path(), settings.clone());
+    let all = |report: weir_store::Report| (report.stored, report.duplicate);
+    let (early, count) = (spans(0, 8), span_refs(&spans(0, 8).body).count() as u64);
+    assert_eq!(all(write(&store, SPANS, 0, &early).await), (count, 0));
+    // In the tail, committed and full, sealed, opened again: each time in other groups, after a late span of the same traces.
+    let mut late = 0;
+    for position in (1..).step_by(3).take(4) {
+        let mut body = BodyWriter::default();
+        body.resource(|a| a.str("service.name", "late"));
+        body.scope("", "");
+        for n in 0..8 {
+            body.record(|out| {
+                let id = SpanId::new([200 + position as u8; 8]).unwrap();
+                SpanWriter::new(out, trace(n), id).times(1_000, 2_000);
+            });
+        }
+        late += 8;
+        let batch = Batch { body: body.finish().into(), ..early.clone() };
+        assert_eq!(all(write(&store, SPANS, position, &batch).await), (8, 0));
+        let first = write(&store, SPANS, position + 1, &spans(0, 3)).await;
+        let rest = write(&store, SPANS, position + 2, &spans(3, 8)).await;
+        assert_eq!((first.stored + rest.stored, first.duplicate + rest.duplicate), (0, count), "{position}");
+        store.sync(Signal::Spans).await.unwrap();
+        if position >= 4 {
+            store.wait_until_sealed(Signal::Spans).await;
+        }
+        if position >= 7 {
+            drop(store);
+            store = open(folder.path(), settings.clone());
+        }
+    }
+    assert!(store.stats(Signal::Spans).shards > 1);
+    let snapshot = store.snapshot().await.unwrap();
+    assert_eq!(self::count(snapshot.as_ref(), Signal::Spans, &self::all("")).await, count + late);
+    drop(store);
+    // The window is over.
+    let store = open(folder.path(), Settings { unique_spans: Duration::ZERO, ..settings });
+    assert!(write(&store, SPANS, 100, &early).await.stored > 0);
+}
+
+#[tokio::test]
+async fn small_commits_are_joined_when_a_shard_is_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { shard_records: 200, ..Settings::default() };
+    let store = open(folder.path(), settings.clone());
+    let (mut log_batches, mut span_batches) = (Vec::new(), Vec::new());
+    for n in 0..60 {
+        log_batches.push(logs(n * 4, n * 4 + 4));
+        span_batches.push(spans(n, n + 1));
+        write(&store, LOGS, n, &log_batches[n as usize]).await;
+        write(&store, SPANS, n, &span_batches[n as usize]).await;
+        for signal in [Signal::Logs, Signal::Spans] {
+            store.sync(signal).await.unwrap();
+        }
+    }
+    for signal in [Signal::Logs, Signal::Spans] {
+        store.wait_until_sealed(signal).await;
+        assert_eq!(store.stats(signal).shards, 2);
+        let shard = folder.path().join(signal.name()).join("shard-1");
+        assert!(shard.join("joined").exists() && !shard.join("bodies").exists());
+    }
+    agrees(&store, &log_batches, &span_batches, "joined").await;
+    drop(store);
+    let store = open(folder.path(), settings);
+    agrees(&store, &log_batches, &span_batches, "joined, after a restart").await;
+}
+
+#[tokio::test]
+async fn a_start_reads_no_sealed_shard() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { shard_records: 30, ..Settings::default() };
+    let store = open(folder.path(), settings.clone());
+    write(&store, SPANS, 0, &spans(0, 15)).await;
+    store.sync(Signal::Spans).await.unwrap();
+    write(&store, SPANS, 1, &spans(15, 20)).await;
+    store.sync(Signal::Spans).await.unwrap();
+    store.wait_until_sealed(Signal::Spans).await;
+    drop(store);
+    let shard = folder.path().join("spans/shard-1");
+    for name in ["bodies", "traces", "pairs", "blocks"] {
+        std::fs::write(shard.join(name), b"damaged").unwrap();
+    }
+    let store = open(folder.path(), settings);
+    let snapshot = store.snapshot().await.unwrap();
+    // The filter says that it is not there.
+    assert_eq!(snapshot.trace(trace(17)).await.unwrap().len(), 9);
+    assert!(snapshot.trace(trace(3)).await.is_err());
+    let later = TimeRange { from: 1_015_000, to: u64::MAX };
+    let query = RecordQuery { range: later, ..all("") };
+    assert!(count(snapshot.as_ref(), Signal::Spans, &query).await > 0);
 }

@@ -11,7 +11,7 @@ pub(crate) enum Phase {
     Merge,
     /// The next shard is made.
     Roll,
-    /// The manifest seals a shard and names the next.
+    /// What a sealed shard has is written, up to the manifest that calls a shard full or sealed.
     Seal,
     /// The log forgets what is committed.
     Trim,

@@ -147,7 +147,11 @@ impl Work {
         let mut attempts = 0;
         loop {
             match store.sync(self.signal).await {
-                Ok(lanes) => return Ok(lanes),
+                Ok(lanes) => {
+                    // Sealing goes on beside; here one thing happens after the other, so that a step is the same in each run.
+                    store.wait_until_sealed(self.signal).await;
+                    return if sim.crashed() { Err(NoPower) } else { Ok(lanes) };
+                }
                 Err(_) if sim.crashed() => return Err(NoPower),
                 Err(error) => {
                     attempts += 1;
