@@ -192,6 +192,85 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    /// Fragments are cut between any two bytes, as CRI does; Docker cuts between characters only, or loses them.
+    #[test]
+    fn wrapped_lines_come_out_whole(
+        lines in prop::collection::vec(("x [ -~é茶]{0,40}", any::<prop::sample::Index>(), any::<bool>()), 1..12),
+        sizes in sizes(),
+    ) {
+        for wrapper in [Wrapper::Docker, Wrapper::Cri] {
+            let mut input = Vec::new();
+            for (n, (text, cut, stderr)) in lines.iter().enumerate() {
+                let mut at = cut.index(text.len());
+                while wrapper == Wrapper::Docker && !text.is_char_boundary(at) {
+                    at -= 1;
+                }
+                let stream = if *stderr { "stderr" } else { "stdout" };
+                let time = format!("2026-01-02T03:04:{:02}Z", n % 60);
+                for (part, end) in [(&text.as_bytes()[..at], false), (&text.as_bytes()[at..], true)] {
+                    if part.is_empty() {
+                        continue;
+                    }
+                    if wrapper == Wrapper::Cri {
+                        input.extend(format!("{time} {stream} {} ", if end { "F" } else { "P" }).bytes());
+                        input.extend(part);
+                    } else {
+                        let part = std::str::from_utf8(part).unwrap().to_owned() + if end { "\n" } else { "" };
+                        let entry = serde_json::json!({ "log": part, "stream": stream, "time": time });
+                        input.extend(entry.to_string().bytes());
+                    }
+                    input.push(b'\n');
+                }
+            }
+            let lock = format!("lock 0 {} plain 99 0", wrapper.name()).parse().unwrap();
+            let found = read(&input, 0, &sizes, vec![lock]);
+            let texts: Vec<_> = found.records.iter().map(|r| r.text.as_str()).collect();
+            let expect: Vec<_> = lines.iter().map(|(text, ..)| text.as_str()).collect();
+            prop_assert_eq!(texts, expect, "{}", String::from_utf8_lossy(&input));
+            prop_assert!(found.records.iter().all(|r| !r.truncated));
+        }
+    }
+
+    #[test]
+    fn access_lines_are_read_as_they_were_written(
+        seconds in 0..4_102_444_800i64,
+        method in prop::sample::select(vec!["GET", "POST", "DELETE"]),
+        (path, query) in ("/[a-z0-9/%.-]{0,20}", prop::option::of("[a-z0-9=&%]{1,20}")),
+        (status, size) in (100..600i64, 0..1_000_000_000i64),
+        agent in "[!#-\\[\\]-~ ]{1,30}",
+        tries in prop::collection::vec((0..100_000u32, 1..255u8, 1..=u16::MAX), 0..4),
+        millis in 0..1_000_000u64,
+    ) {
+        let time = jiff::Timestamp::from_second(seconds).unwrap().strftime("%d/%b/%Y:%H:%M:%S +0000");
+        let target = query.as_ref().map_or(path.clone(), |query| format!("{path}?{query}"));
+        let seconds_of = |millis: u64| format!("{}.{:03}", millis / 1000, millis % 1000);
+        let list = |items: Vec<String>| if items.is_empty() { "-".into() } else { items.join(", ") };
+        let times = list(tries.iter().map(|(millis, ..)| seconds_of((*millis).into())).collect());
+        let addresses = list(tries.iter().map(|(_, host, port)| format!("10.0.0.{host}:{port}")).collect());
+        let line = format!(
+            r#"192.0.2.7 - - [{time}] "{method} {target} HTTP/1.1" {status} {size} "-" "{agent}" {} {times} {addresses} 8d1d3abc4df2fd702649b89394ce7deb"#,
+            seconds_of(millis),
+        );
+        let mut parsed = Parsed::default();
+        prop_assert!(Format::Access.parse(&line, &mut parsed), "{line}");
+        prop_assert_eq!(parsed.time.and_then(|when| when.unix()), Some(seconds as u64 * 1_000_000_000));
+        prop_assert_eq!(parsed.duration, Some(millis * 1_000_000));
+        let text = |key| parsed.attr_str(&line, key);
+        prop_assert_eq!(text(attr::METHOD), Some(method));
+        prop_assert_eq!(text(attr::PATH), Some(path.as_str()));
+        prop_assert_eq!(text(attr::QUERY), query.as_deref());
+        prop_assert_eq!(text(attr::USER_AGENT), Some(agent.as_str()).filter(|agent| *agent != "-"));
+        prop_assert_eq!(text(attr::UPSTREAM_TIME), Some(times.as_str()).filter(|_| !tries.is_empty()));
+        prop_assert_eq!(text(attr::UPSTREAM_ADDRESS), Some(addresses.as_str()).filter(|_| !tries.is_empty()));
+        prop_assert_eq!(text(attr::REQUEST_ID), Some("8d1d3abc4df2fd702649b89394ce7deb"));
+        prop_assert_eq!(parsed.attr_f64(&line, attr::STATUS), Some(status as f64));
+        prop_assert_eq!(parsed.attr_f64(&line, attr::RESPONSE_BODY_BYTES), Some(size as f64));
+    }
+}
+
 /// What a producer is told to write.
 #[derive(Debug, Clone)]
 struct Fields {

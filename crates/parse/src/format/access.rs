@@ -242,7 +242,9 @@ fn request_time(line: &[u8], item: Span, out: &mut Parsed) {
 
 /// nginx's `$msec`: seconds since the Unix epoch with milliseconds.
 fn is_epoch(item: &[u8]) -> bool {
-    item.len() == 14 && item[10] == b'.' && item[0] != b'0'
+    item.len() == 14
+        && item[0] != b'0'
+        && item.iter().enumerate().all(|(at, b)| if at == 10 { *b == b'.' } else { b.is_ascii_digit() })
 }
 
 /// Takes `$msec`, where it says the same second as the line's own time.
