@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useLayoutEffect, useRef, useState } from 'react';
 import { useT } from '../../i18n';
 import { timeScale } from '../../model/scale';
 import { rank } from '../../model/severity';
@@ -29,12 +29,8 @@ export function MiniMap({ t, zoom, quiet, view, setZoom }: Props) {
     canvas = useRef<HTMLCanvasElement>(null),
     [width] = useSize(box),
     from = useRef<number | null>(null),
-    [drag, setDrag] = useState<[number, number] | null>(null),
-    [fonts, setFonts] = useState(0);
+    [drag, setDrag] = useState<[number, number] | null>(null);
   const x = timeScale(0, t.durationNs, Math.max(1, width - 2 * EDGE), quiet);
-  useEffect(() => {
-    void document.fonts.ready.then(() => setFonts(1));
-  }, []);
   useLayoutEffect(() => {
     if (!canvas.current || width < 10) return;
     const pen = new Pen(canvas.current, theme, width, HEIGHT),
@@ -59,7 +55,7 @@ export function MiniMap({ t, zoom, quiet, view, setZoom }: Props) {
     for (let i = 0; i < t.n; i++)
       if (t.spans.status[i] === 2) pen.rect(pen.c('err-fill'), EDGE + x(endOf(t, i)) - 1, 0, 2, HEIGHT);
     // `x` follows from these.
-  }, [t, quiet, width, theme, fonts]);
+  }, [t, quiet, width, theme]);
   const shown = drag ?? zoom,
     left = EDGE + x(shown[0]),
     right = width - EDGE - x(shown[1]),

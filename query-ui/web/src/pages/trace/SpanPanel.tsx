@@ -1,6 +1,6 @@
 /** The selected span: facts, strip, notes, logs, attributes, links. */
 import { Link } from '@tanstack/react-router';
-import { useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
+import { useLayoutEffect, useRef, type ReactNode } from 'react';
 import { useSpan, useSpanLogs } from '../../api/queries';
 import type { Attr, Log, Note, SpanDetail } from '../../api/types';
 import { useT, type Messages } from '../../i18n';
@@ -345,11 +345,7 @@ function Strip({ t, row }: { t: Trace; row: number }) {
     box = useRef<HTMLDivElement>(null),
     canvas = useRef<HTMLCanvasElement>(null),
     [width] = useSize(box),
-    [fonts, setFonts] = useState(0),
     HEIGHT = 34;
-  useEffect(() => {
-    void document.fonts.ready.then(() => setFonts(1));
-  }, []);
   useLayoutEffect(() => {
     if (!canvas.current || width < 10) return;
     const pen = new Pen(canvas.current, theme, width, HEIGHT),
@@ -376,7 +372,7 @@ function Strip({ t, row }: { t: Trace; row: number }) {
       pen.rect(pen.c('bg'), at - 2, 3, 4, 20);
       pen.rect(pen.c(k === 2 ? 'err-fill' : k === 1 ? 'warn-fill' : 'ink'), at - 0.75, 4, 1.5, 18);
     }
-  }, [t, row, width, theme, fonts]);
+  }, [t, row, width, theme]);
   return (
     <div className="strip" ref={box}>
       <canvas ref={canvas} aria-hidden="true" style={{ height: HEIGHT }} />
