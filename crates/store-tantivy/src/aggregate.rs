@@ -6,7 +6,7 @@ use weir_model::Severity;
 use weir_model::Signal;
 use weir_model::filter::{Filter, Matcher};
 use weir_model::otlp::{Attrs, Value};
-use weir_store::{Agg, GroupKey, OperationRow, Table, TimeRange, Total};
+use weir_store::{Agg, GroupKey, OperationRow, Table, TimeRange, Total, value_text};
 
 use crate::error::Error;
 use crate::part::PartView;
@@ -177,17 +177,6 @@ fn record_value(signal: Signal, by: &GroupKey, candidate: &Candidate<'_>) -> Res
     })
 }
 
-/// A value as a person reads it; lists and maps have none here.
-pub(crate) fn value_text(value: Value<'_>) -> Option<String> {
-    match value {
-        Value::Str(text) => Some(text.to_owned()),
-        Value::Int(n) => Some(n.to_string()),
-        Value::Double(x) => Some(x.to_string()),
-        Value::Bool(b) => Some(b.to_string()),
-        Value::Empty | Value::Bytes(_) | Value::Array(_) | Value::Map(_) => None,
-    }
-}
-
 fn operations(part: &PartView, search: &Search<'_>, limit: usize) -> Result<Table, Error> {
     if part.signal != Signal::Spans {
         return Ok(Table::Operations(Vec::new()));
@@ -207,9 +196,8 @@ fn operations(part: &PartView, search: &Search<'_>, limit: usize) -> Result<Tabl
     let row = |((service, operation, kind), (mut durations, errors)): ((String, String, i32), Calls)| {
         durations.sort_unstable();
         // Nearest rank.
-        let rank =
-            |q: f64| durations[((durations.len() as f64 * q).ceil() as usize).clamp(1, durations.len()) - 1];
-        let (p50, p95, max) = (rank(0.5), rank(0.95), rank(1.0));
+        let rank = |percent: usize| durations[(durations.len() * percent).div_ceil(100).max(1) - 1];
+        let (p50, p95, max) = (rank(50), rank(95), rank(100));
         OperationRow { service, operation, kind, spans: durations.len() as u64, errors, p50, p95, max }
     };
     let mut rows: Vec<_> = all.into_iter().map(row).collect();

@@ -65,12 +65,17 @@ pub struct Settings {
     pub shard_age: Duration,
     /// Segments of the open shard at which the smaller half is merged into one.
     pub merge_segments: usize,
-    /// Sealed shards whose last record arrived longer ago are removed.
+    /// Sealed shards, and closed files of metric points, whose last record arrived longer ago are removed.
     pub retain_age: Duration,
-    /// Bytes of sealed shards of one signal beyond which the oldest is removed.
+    /// Bytes of sealed shards of one signal, their indexes included, beyond which the oldest is removed.
     pub retain_bytes: u64,
     /// How long after its arrival a span that comes again is recognised.
     pub unique_spans: Duration,
+    /// Age at which an open chunk of metric points is closed.
+    pub points_chunk_age: Duration,
+    /// Bytes and age at which a file of chunks is closed, so that retention can remove it whole.
+    pub points_file_bytes: u64,
+    pub points_file_age: Duration,
     /// Batches a live tail may lag behind before it loses some.
     pub live_batches: usize,
     /// What age is counted by.
@@ -87,6 +92,9 @@ impl Default for Settings {
             retain_age: Duration::from_secs(7 * 86_400),
             retain_bytes: 50 << 30,
             unique_spans: Duration::from_secs(86_400),
+            points_chunk_age: Duration::from_secs(3_600),
+            points_file_bytes: 64 << 20,
+            points_file_age: Duration::from_secs(6 * 3_600),
             live_batches: 256,
             clock: Clock::System,
         }
@@ -105,8 +113,10 @@ pub enum OpenError {
 /// What one signal's part holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PartStats {
-    /// Records stored since the folder was made, including those removed by retention.
+    /// Records stored since the folder was made, including those removed by retention. Of metrics the points stored since the start.
     pub records: u64,
+    /// Records, or points of metrics, removed by retention since the folder was made.
+    pub expired: u64,
     /// Of these in the tail.
     pub uncommitted: u64,
     pub shards: u64,
@@ -155,7 +165,7 @@ impl TantivyStore {
         Ok(Self(Arc::new(Inner {
             logs: part(Signal::Logs)?,
             spans: part(Signal::Spans)?,
-            points: points::Points::open(disk.clone(), dir.join("metrics"))
+            points: points::Points::open(disk.clone(), dir.join("metrics"), settings.clone())
                 .map_err(|e| failed(e.to_string()))?,
             values: state::Values::open(disk.clone(), dir.join("state"))
                 .map_err(|e| failed(e.to_string()))?,
@@ -176,15 +186,15 @@ impl TantivyStore {
     pub fn resume(&self, signal: Signal) -> Position {
         let lane = Lane { signal, partition: 0 };
         let known = match signal {
-            Signal::Metrics => self.0.points.begin(lane),
-            _ => self.part(signal).begin(lane, Epoch(0)).ok().flatten(),
+            Signal::Metrics => self.0.points.begin(lane, Epoch(0)),
+            _ => self.part(signal).begin(lane, Epoch(0)),
         };
-        known.unwrap_or_default()
+        known.ok().flatten().unwrap_or_default()
     }
 
     pub fn stats(&self, signal: Signal) -> PartStats {
         match signal {
-            Signal::Metrics => PartStats::default(),
+            Signal::Metrics => self.0.points.stats(),
             _ => self.part(signal).stats(),
         }
     }
@@ -200,7 +210,7 @@ impl TantivyStore {
         let id = self.0.views.fetch_add(1, Ordering::Relaxed);
         let (spans, logs) = (self.0.spans.view(), self.0.logs.view());
         let ledger = self.0.logs.ledger().into_iter().chain(self.0.spans.ledger()).collect();
-        Arc::new(View::new(id, spans, logs, ledger, self.0.points.view.clone()))
+        Arc::new(View::new(id, spans, logs, ledger, self.0.points.view()))
     }
 
     fn snapshot_of(&self, view: Arc<View>) -> Arc<dyn Snapshot> {
@@ -212,7 +222,7 @@ impl TantivyStore {
 impl Writer for TantivyStore {
     async fn begin(&self, lane: Lane, epoch: Epoch) -> Result<Option<Position>, WriteError> {
         match lane.signal {
-            Signal::Metrics => Ok(self.0.points.begin(lane)),
+            Signal::Metrics => self.0.points.begin(lane, epoch),
             signal => self.part(signal).begin(lane, epoch),
         }
     }
@@ -225,7 +235,7 @@ impl Writer for TantivyStore {
     ) -> Result<Report, WriteError> {
         let (store, batches) = (self.clone(), batches.to_vec());
         blocking(move || match lane.signal {
-            Signal::Metrics => Ok(store.0.points.write(lane, epoch, &batches)),
+            Signal::Metrics => store.0.points.write(lane, epoch, &batches),
             signal => store.part(signal).write(lane, epoch, &batches),
         })
         .await
@@ -263,26 +273,27 @@ impl Reader for TantivyStore {
     fn tail(&self, filter: &Filter) -> Result<BoxStream<'static, TailEvent>, StoreError> {
         let matcher = Matcher::new(filter)
             .map_err(|error| StoreError { kind: StoreErrorKind::Query, message: error.message })?;
-        let fresh = self.0.logs.fresh.subscribe();
-        let stream = futures::stream::unfold((fresh, matcher), |(mut fresh, matcher)| async move {
+        let batches = futures::stream::unfold(self.0.logs.subscribe(), |(mut fresh, next)| async move {
             loop {
                 match fresh.recv().await {
                     Ok(batch) => {
-                        let hits =
-                            batch.rows.iter().filter(|row| matcher.matches(Record::Log(&batch.log(row))));
-                        let logs: Vec<_> = hits.map(|row| batch.stored_log(row)).collect();
-                        if !logs.is_empty() {
-                            return Some((TailEvent::Logs(logs), (fresh, matcher)));
-                        }
+                        let (first, last) = (batch.rows.first()?.seq, batch.rows.last()?.seq);
+                        return Some(((first.saturating_sub(next), batch), (fresh, last + 1)));
                     }
-                    Err(RecvError::Lagged(batches)) => {
-                        return Some((TailEvent::Dropped(batches), (fresh, matcher)));
-                    }
+                    // How many records were left out shows with the next batch.
+                    Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,
                 }
             }
         });
-        Ok(stream.boxed())
+        let events = batches.flat_map(move |(missed, batch)| {
+            let hits = batch.rows.iter().filter(|row| matcher.matches(Record::Log(&batch.log(row))));
+            let logs: Vec<_> = hits.map(|row| batch.stored_log(row)).collect();
+            let missed = (missed > 0).then_some(TailEvent::Dropped(missed));
+            let logs = (!logs.is_empty()).then_some(TailEvent::Logs(logs));
+            futures::stream::iter(missed.into_iter().chain(logs))
+        });
+        Ok(events.boxed())
     }
 }
 

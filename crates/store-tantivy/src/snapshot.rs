@@ -31,7 +31,7 @@ pub(crate) struct View {
     pub(crate) spans: PartView,
     pub(crate) logs: PartView,
     pub(crate) ledger: Vec<LedgerRow>,
-    pub(crate) points: Arc<crate::points::PointsView>,
+    pub(crate) points: crate::points::PointsView,
     /// Traces that satisfied a query, in order, for its next page.
     lists: Mutex<VecDeque<(String, Arc<Vec<Listed>>)>>,
 }
@@ -103,7 +103,7 @@ impl View {
         spans: PartView,
         logs: PartView,
         ledger: Vec<LedgerRow>,
-        points: Arc<crate::points::PointsView>,
+        points: crate::points::PointsView,
     ) -> Self {
         Self { id, spans, logs, ledger, points, lists: Mutex::default() }
     }
@@ -182,13 +182,23 @@ impl View {
         // Newest match and number of matches of each trace.
         let mut found: HashMap<TraceId, (u64, u64)> = HashMap::new();
         if spans == Filter::All && query.range == TimeRange::ALL {
-            for part in [&self.spans, &self.logs] {
-                part.each_row(&mut |trace, row| {
-                    let entry = found.entry(trace).or_default();
-                    entry.0 = entry.0.max(row.newest);
+            let newest = |found: &mut HashMap<TraceId, (u64, u64)>, trace, time: u64| {
+                let entry = found.entry(trace).or_default();
+                entry.0 = entry.0.max(time);
+            };
+            self.spans
+                .each_row(&mut |trace, row| newest(&mut found, trace, row.newest))
+                .map_err(Error::on_read)?;
+            // A line does not move the trace of a span.
+            let mut lines = HashMap::new();
+            self.logs
+                .each_row(&mut |trace, row| {
+                    if !found.contains_key(&trace) {
+                        newest(&mut lines, trace, row.newest);
+                    }
                 })
                 .map_err(Error::on_read)?;
-            }
+            found.extend(lines);
         } else {
             self.matching(&self.spans, &spans, query.range, &mut found)?;
             if spans == Filter::All {
@@ -440,7 +450,8 @@ impl Snapshot for TantivySnapshot {
     }
 
     async fn select(&self, matchers: &Matchers, range: TimeRange) -> Result<Vec<Series>, StoreError> {
-        Ok(self.view.points.select(matchers, range))
+        let matchers = matchers.clone();
+        self.ask(move |view| view.points.select(&matchers, range).map_err(Error::on_read)).await
     }
 
     async fn ledger(&self) -> Result<Vec<LedgerRow>, StoreError> {

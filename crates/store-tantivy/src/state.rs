@@ -17,8 +17,11 @@ pub(crate) struct Values {
     writing: Mutex<()>,
 }
 
-/// A key becomes a file name letter by letter, so that no key can name another file.
+/// A key becomes a file name letter by letter, so that no key can name another file, nor the folder.
 fn file_name(key: &str) -> String {
+    if key.is_empty() {
+        return "_".into();
+    }
     key.bytes()
         .map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("_{b:02x}") })
         .collect()

@@ -202,6 +202,12 @@ fn number_into(value: Number, out: &mut Vec<u8>) {
     out.extend_from_slice(&ordered.to_be_bytes());
 }
 
+/// The number behind the `n` of a token.
+pub(crate) fn number_of(value: &[u8]) -> Option<f64> {
+    let ordered = u64::from_be_bytes(value.try_into().ok()?);
+    Some(f64::from_bits(if ordered >> 63 == 1 { ordered & !(1 << 63) } else { !ordered }))
+}
+
 /// Splits a token of an attribute into its key and what stands behind the NUL; `None` for a built-in.
 pub(crate) fn split(token: &[u8]) -> Option<(&str, &[u8])> {
     let at = token.iter().position(|b| *b == 0)?;
@@ -222,6 +228,8 @@ mod tests {
         let tokens: Vec<_> = numbers.iter().map(|n| number("k", Number::Double(*n))).collect();
         assert!(tokens.is_sorted());
         assert_eq!(tokens[4], tokens[5]);
+        let back: Vec<_> = tokens.iter().map(|token| number_of(&token[3..])).collect();
+        assert_eq!(back, numbers.map(Some));
         assert_eq!(number("k", Number::Int(1)), number("k", Number::Double(1.0)));
         assert!(number_bound("k", false) < tokens[0] && tokens[10] < number_bound("k", true));
     }

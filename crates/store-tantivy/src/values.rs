@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use weir_model::Signal;
-use weir_model::otlp::{Attrs, Value};
-use weir_store::{FieldKey, Values};
+use weir_model::limits::INDEXED_VALUE_BYTES;
+use weir_model::otlp::{Resource, Scope};
+use weir_store::{FieldKey, Values, listed_values};
 
-use crate::aggregate::value_text;
 use crate::candidates::after;
 use crate::error::Error;
 use crate::part::PartView;
@@ -69,59 +69,122 @@ pub(crate) fn keys(part: &PartView, prefix: &str) -> Result<Vec<FieldKey>, Error
     Ok(keys.into_iter().collect())
 }
 
+/// Which levels of a record a key is looked for on, and the attribute's name.
+struct Wanted<'k> {
+    resource: bool,
+    scope: bool,
+    record: bool,
+    name: &'k str,
+}
+
+impl<'k> Wanted<'k> {
+    fn parse(key: &'k str) -> Self {
+        let on = |resource, scope, record, name| Wanted { resource, scope, record, name };
+        match key.split_once('.') {
+            _ if key == "service" => on(true, false, false, "service.name"),
+            Some(("resource", name)) => on(true, false, false, name),
+            Some(("scope", name)) => on(false, true, false, name),
+            Some(("span" | "log", name)) => on(false, false, true, name),
+            _ => on(true, true, true, key),
+        }
+    }
+
+    fn of_pair(&self, resource: Resource<'_>, scope: Scope<'_>) -> Vec<String> {
+        let mut listed = Vec::new();
+        if self.resource {
+            listed.extend(listed_values(resource.attrs(), self.name));
+        }
+        if self.scope {
+            listed.extend(listed_values(scope.attrs(), self.name));
+        }
+        listed
+    }
+}
+
 pub(crate) fn values(part: &PartView, key: &str, prefix: &str, limit: usize) -> Result<Values, Error> {
     let mut counts: HashMap<String, u64> = HashMap::new();
     let mut add = |value: &str, count: u64| {
-        if value.starts_with(prefix) && (counts.len() < VALUES || counts.contains_key(value)) {
+        if count > 0 && value.starts_with(prefix) && (counts.len() < VALUES || counts.contains_key(value)) {
             *counts.entry(value.to_owned()).or_default() += count;
         }
     };
-    let name = match key {
-        "service" => "service.name",
-        _ => ["resource.", "scope.", "span.", "log."]
-            .iter()
-            .find_map(|level| key.strip_prefix(level))
-            .unwrap_or(key),
+    let built_in = match (key, part.signal) {
+        ("operation", Signal::Spans) => Some(BuiltIn::Operation),
+        ("event", _) => Some(BuiltIn::Event),
+        _ => None,
     };
-    let of_attrs = |attrs: Attrs<'_>, count: u64, add: &mut dyn FnMut(&str, u64)| {
-        for attr in attrs.iter().filter(|attr| attr.key == name) {
-            match attr.value {
-                Value::Array(array) => array.iter().filter_map(value_text).for_each(|text| add(&text, count)),
-                value => value_text(value).iter().for_each(|text| add(text, count)),
-            }
-        }
-    };
+    let wanted = Wanted::parse(key);
     for shard in &part.shards {
         let Some(reader) = shard.reader()? else { continue };
-        for (number, pair) in (0u32..).zip(reader.pairs.iter()) {
-            let count = records_of_pair(&reader, number)?;
-            of_attrs(pair.resource().attrs(), count, &mut add);
-            of_attrs(pair.scope().attrs(), count, &mut add);
+        if built_in.is_none() {
+            for (number, pair) in (0u32..).zip(reader.pairs.iter()) {
+                let listed = wanted.of_pair(pair.resource(), pair.scope());
+                let count = if listed.is_empty() { 0 } else { records_of_pair(&reader, number)? };
+                listed.iter().for_each(|value| add(value, count));
+            }
         }
         for segment in reader.searcher.segment_readers() {
             let index = segment.inverted_index(schema().1.tokens)?;
-            let from = match key {
-                "operation" => tokens::built_in(BuiltIn::Operation, prefix.as_bytes()),
-                "event" => tokens::built_in(BuiltIn::Event, prefix.as_bytes()),
-                _ => tokens::text(name, prefix),
+            let mut texts = |from: Vec<u8>| -> Result<(), Error> {
+                let mut terms = index.terms().range().ge(&from).lt(after(&from)).into_stream()?;
+                while terms.advance() {
+                    let rest = &terms.key()[from.len()..];
+                    if let Ok(rest) = std::str::from_utf8(rest)
+                        && prefix.len() + rest.len() < INDEXED_VALUE_BYTES
+                    {
+                        add(&format!("{prefix}{rest}"), terms.value().doc_freq as u64);
+                    }
+                }
+                Ok(())
             };
-            let mut terms = index.terms().range().ge(&from).lt(after(&from)).into_stream()?;
+            if let Some(built_in) = built_in {
+                texts(tokens::built_in(built_in, prefix.as_bytes()))?;
+                continue;
+            }
+            if !wanted.record {
+                continue;
+            }
+            texts(tokens::text(wanted.name, prefix))?;
+            for value in [true, false] {
+                let count = index.terms().get(tokens::boolean(wanted.name, value))?;
+                add(&value.to_string(), count.map_or(0, |info| info.doc_freq as u64));
+            }
+            let (from, to) =
+                (tokens::number_bound(wanted.name, false), tokens::number_bound(wanted.name, true));
+            let mut terms = index.terms().range().ge(&from).lt(&to).into_stream()?;
             while terms.advance() {
-                if let Ok(rest) = std::str::from_utf8(&terms.key()[from.len()..]) {
-                    add(&format!("{prefix}{rest}"), terms.value().doc_freq as u64);
+                if let Some(number) = tokens::number_of(&terms.key()[from.len()..]) {
+                    add(&number.to_string(), terms.value().doc_freq as u64);
                 }
             }
         }
     }
     for batch in &part.tail {
         for row in &batch.rows {
-            of_attrs(batch.resource(row).attrs(), 1, &mut add);
-            of_attrs(batch.scope(row).attrs(), 1, &mut add);
-            match part.signal {
-                Signal::Logs => of_attrs(batch.log(row).log.attrs(), 1, &mut add),
-                _ if key == "operation" => add(batch.span(row).span.name, 1),
-                _ => of_attrs(batch.span(row).span.attrs(), 1, &mut add),
+            let attrs = match (built_in, part.signal) {
+                (Some(BuiltIn::Operation), _) => {
+                    add(batch.span(row).span.name, 1);
+                    continue;
+                }
+                (Some(_), Signal::Logs) => {
+                    let event = batch.log(row).log.event_name;
+                    add(event, u64::from(!event.is_empty()));
+                    continue;
+                }
+                (Some(_), _) => {
+                    let names: BTreeSet<&str> =
+                        batch.span(row).span.events().map(|event| event.name).collect();
+                    names.into_iter().for_each(|name| add(name, 1));
+                    continue;
+                }
+                (None, Signal::Logs) => batch.log(row).log.attrs(),
+                (None, _) => batch.span(row).span.attrs(),
+            };
+            let mut listed = wanted.of_pair(batch.resource(row), batch.scope(row));
+            if wanted.record {
+                listed.extend(listed_values(attrs, wanted.name));
             }
+            listed.iter().for_each(|value| add(value, 1));
         }
     }
     let complete = counts.len() <= limit;

@@ -62,7 +62,8 @@ pub enum GroupKey {
     Status,
     /// Level of severity.
     Severity,
-    /// An attribute, at the level its prefix names (`resource.`, `scope.`, `span.`, `log.`) or at any.
+    /// An attribute, at the level its prefix names (`resource.`, `scope.`, `span.`, `log.`); at any, the resource's counts before the scope's and
+    /// that before the record's own.
     Attribute(String),
 }
 

@@ -202,6 +202,9 @@ pub trait Snapshot: Send + Sync {
     async fn aggregate(&self, signal: Signal, query: &RecordQuery, agg: &Agg) -> Result<Table, StoreError>;
     async fn services(&self, range: TimeRange) -> Result<Vec<ServiceRow>, StoreError>;
     async fn keys(&self, signal: Signal, prefix: &str) -> Result<Vec<FieldKey>, StoreError>;
+    /// Values of a key that begin with `prefix`, and how many records have each. The key is `service`, `operation`, `event` or an attribute, at the
+    /// level that `resource.`, `scope.`, `span.` or `log.` before it names or at all three, of which each counts. Listed are the elements of lists,
+    /// texts below 1,024 bytes, numbers as the double next to them, and `true` and `false`.
     async fn values(
         &self,
         signal: Signal,
@@ -209,6 +212,7 @@ pub trait Snapshot: Send + Sync {
         prefix: &str,
         limit: usize,
     ) -> Result<Values, StoreError>;
+    /// Series by name, unit and attributes, each with its points in the range.
     async fn select(&self, matchers: &Matchers, range: TimeRange) -> Result<Vec<Series>, StoreError>;
     async fn ledger(&self) -> Result<Vec<LedgerRow>, StoreError>;
 }

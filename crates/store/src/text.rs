@@ -14,21 +14,22 @@ pub fn value_text(value: Value<'_>) -> Option<String> {
     }
 }
 
-/// The values of a key on one level of a record as [`Snapshot::values`](crate::Snapshot::values) lists them, each once: the elements of lists, text
-/// below 1,024 bytes, numbers as the double next to them.
+/// The values of a key on one level of a record as [`Snapshot::values`](crate::Snapshot::values) lists them: the elements of lists, text below
+/// 1,024 bytes, numbers as the double next to them. Text, numbers and booleans are listed once each, also where two kinds read the same.
 pub fn listed_values(attrs: Attrs<'_>, key: &str) -> Vec<String> {
     let mut listed = Vec::new();
     let mut add = |value: Value<'_>| {
-        let text = match value {
-            Value::Int(n) => Some((n as f64).to_string()),
+        let (kind, text) = match value {
+            Value::Int(n) => ('n', Some((n as f64).to_string())),
             // Minus zero equals zero, and NaN equals nothing.
-            Value::Double(x) => (!x.is_nan()).then(|| (x + 0.0).to_string()),
-            other => value_text(other).filter(|text| text.len() < INDEXED_VALUE_BYTES),
+            Value::Double(x) => ('n', (!x.is_nan()).then(|| (x + 0.0).to_string())),
+            Value::Bool(b) => ('b', Some(b.to_string())),
+            other => ('t', value_text(other).filter(|text| text.len() < INDEXED_VALUE_BYTES)),
         };
         if let Some(text) = text
-            && !listed.contains(&text)
+            && !listed.contains(&(kind, text.clone()))
         {
-            listed.push(text);
+            listed.push((kind, text));
         }
     };
     for attr in attrs.iter().filter(|attr| attr.key == key) {
@@ -37,5 +38,5 @@ pub fn listed_values(attrs: Attrs<'_>, key: &str) -> Vec<String> {
             value => add(value),
         }
     }
-    listed
+    listed.into_iter().map(|(_, text)| text).collect()
 }

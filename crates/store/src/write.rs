@@ -37,7 +37,10 @@ pub enum WriteError {
 /// - `write` takes positions in order. A position below the lane's is skipped as a duplicate. After `Ok` the records show in new
 ///   snapshots, but are durable only after `sync`. After an error the same call may be repeated.
 /// - `sync` makes durable all that was written of a signal and returns for each lane the position from which it would have to be delivered again.
-///   Positions, records, and ranges become durable in one atomic step.
+///   Positions, records, and ranges become durable in one atomic step. For metrics an engine may answer positions that lie further back, and
+///   make durable what is behind them with a later call.
+/// - Points of metrics are unique by series and time: one that comes again replaces the one before, and is counted as stored or as duplicate.
+/// - What an engine must do is asked by [`conformance`](crate::conformance).
 #[async_trait]
 pub trait Writer: Send + Sync {
     async fn begin(&self, lane: Lane, epoch: Epoch) -> Result<Option<Position>, WriteError>;
@@ -68,6 +71,6 @@ pub enum PutError {
 #[async_trait]
 pub trait State: Send + Sync {
     async fn get(&self, key: &str) -> Result<Option<(Revision, Vec<u8>)>, PutError>;
-    /// Writes durably if the value's revision is still the given one.
+    /// Writes durably if the value's revision is still the given one. After [`PutError::Retry`] it is open whether it was written: read it again.
     async fn put_if(&self, key: &str, revision: Revision, value: &[u8]) -> Result<Revision, PutError>;
 }

@@ -153,6 +153,8 @@ impl<'c> Verdict<'c> {
 
     fn result(self) -> bool {
         match self.check {
+            // A list without elements is there all the same.
+            Check::Exists => self.present,
             Check::Ne(_) | Check::Unlike(_) => self.present && !self.hit,
             _ => self.hit,
         }

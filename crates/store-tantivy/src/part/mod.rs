@@ -135,7 +135,7 @@ pub(crate) struct Part {
     /// True once it is to end.
     stop: watch::Sender<bool>,
     /// Newly written batches, for live tail.
-    pub(crate) fresh: broadcast::Sender<Arc<TailBatch>>,
+    fresh: broadcast::Sender<Arc<TailBatch>>,
 }
 
 impl Part {
@@ -231,6 +231,12 @@ impl Part {
         }
     }
 
+    /// Batches as they are written from now on, and the number of their first record.
+    pub(crate) fn subscribe(&self) -> (broadcast::Receiver<Arc<TailBatch>>, u64) {
+        let state = self.state.lock();
+        (self.fresh.subscribe(), state.next_seq)
+    }
+
     pub(crate) fn ledger(&self) -> Vec<LedgerRow> {
         self.state.lock().ledger.rows()
     }
@@ -240,6 +246,7 @@ impl Part {
         let committed = state.open.base + state.open.rows;
         crate::PartStats {
             records: state.next_seq,
+            expired: state.closed.first().unwrap_or(&state.open).base,
             uncommitted: state.next_seq - committed.min(state.next_seq),
             shards: state.closed.len() as u64 + 1,
             segments: state.open.segments() as u64,

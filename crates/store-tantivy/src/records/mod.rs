@@ -139,7 +139,7 @@ mod tests {
         let mut out = vec![0x0a, 16];
         out.extend_from_slice(TraceId::from_low(n / 3 + 1).unwrap().as_bytes());
         text(0x12, &n.to_be_bytes(), false, &mut out);
-        if n % 3 > 0 {
+        if !n.is_multiple_of(3) {
             text(0x22, &(n - 1).to_be_bytes(), false, &mut out);
         }
         text(0x2a, format!("GET /{}", n % 5).as_bytes(), false, &mut out);

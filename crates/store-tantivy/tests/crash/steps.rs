@@ -1,5 +1,7 @@
 //! What the disk was doing: steps by the part of the store's work they belong to.
 
+use weir_model::Signal;
+
 /// A part of the work. A step belongs to the next landmark at or behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -13,6 +15,8 @@ pub(crate) enum Phase {
     Roll,
     /// What a sealed shard has is written, up to the manifest that calls a shard full or sealed.
     Seal,
+    /// Chunks and the head are written, up to the manifest that names them.
+    Checkpoint,
     /// The log forgets what is committed.
     Trim,
     /// Shards past their retention go.
@@ -22,9 +26,14 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// Those that every test must have met.
-    pub(crate) const ALL: [Phase; 7] =
-        [Phase::Append, Phase::Commit, Phase::Merge, Phase::Roll, Phase::Seal, Phase::Trim, Phase::Retention];
+    /// Those that a test must have met.
+    pub(crate) fn of(signal: Signal) -> &'static [Phase] {
+        use Phase::{Append, Checkpoint, Commit, Merge, Retention, Roll, Seal, Trim};
+        match signal {
+            Signal::Metrics => &[Append, Checkpoint, Trim, Retention],
+            _ => &[Append, Commit, Merge, Roll, Seal, Trim, Retention],
+        }
+    }
 
     /// Few steps, of which more are tried.
     pub(crate) fn is_rare(self) -> bool {
@@ -52,7 +61,9 @@ pub(crate) fn phases(steps: &[String]) -> Vec<Phase> {
                     false if std::mem::take(&mut committing) => Some(Phase::Commit),
                     false => Some(Phase::Merge),
                 },
+                "rename" if path.ends_with("metrics/manifest.json") => Some(Phase::Checkpoint),
                 "rename" if path.ends_with("manifest.json") => Some(Phase::Seal),
+                "remove" if path.contains("/metrics/chunks-") => Some(Phase::Retention),
                 "remove_dir_all" => Some(Phase::Retention),
                 _ => None,
             }

@@ -9,7 +9,7 @@ use weir_disk::Disk;
 use weir_disk::sim::SimDisk;
 use weir_model::Signal;
 use weir_store::conformance::sample;
-use weir_store::{Agg, Reader, RecordQuery, Table, TimeRange, Total, Writer};
+use weir_store::{Agg, Matchers, Reader, RecordQuery, Table, TimeRange, Total, Writer};
 use weir_store_tantivy::{Clock, Settings, TantivyStore};
 use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
 use weir_transport::{Batch, Event, Lane, Position, Receiver, Sender};
@@ -46,6 +46,7 @@ impl Work {
                 let from = if n % 5 == 4 { n * RECORDS - 2 } else { n * RECORDS };
                 match signal {
                     Signal::Spans => sample::spans(from, (n + 1) * RECORDS),
+                    Signal::Metrics => sample::points(from, (n + 1) * RECORDS),
                     _ => sample::logs(from, (n + 1) * RECORDS),
                 }
             })
@@ -58,6 +59,8 @@ impl Work {
             shard_records: 26,
             merge_segments: 4,
             retain_age: Duration::from_secs(RETAIN),
+            points_chunk_age: Duration::from_secs(2),
+            points_file_bytes: 300,
             clock: Clock::Manual(self.now.clone()),
             ..Settings::default()
         };
@@ -119,17 +122,18 @@ impl Work {
                 if sim.crashed() {
                     return Err(NoPower);
                 }
-                if self.now.load(Ordering::Relaxed) == NOW {
+                if self.now.load(Ordering::Relaxed) < NOW + RETAIN {
                     let all: Vec<u64> = (0..LATER * RECORDS).collect();
                     assert_eq!(self.found(&store).await, all, "everything is there once");
                 }
-                self.now.store(NOW + RETAIN + 1, Ordering::Relaxed);
+                self.now.store(NOW + 2 * RETAIN, Ordering::Relaxed);
             }
             self.send(sim, &sender).await?;
         }
     }
 
     async fn send(&mut self, sim: &SimDisk, sender: &DiskLogSender) -> Result<(), NoPower> {
+        self.now.fetch_add(1, Ordering::Relaxed);
         let batch = self.batches[self.acknowledged].clone();
         let mut attempts = 0;
         while let Err(error) = sender.send(batch.clone()).await {
@@ -187,7 +191,18 @@ impl Work {
                     records += spans;
                 }
             }
-            _ => {
+            Signal::Metrics => {
+                let matchers = Matchers { name: None, attributes: Vec::new() };
+                let series = snapshot.select(&matchers, TimeRange::ALL).await.expect("series");
+                for series in &series {
+                    let numbers: Vec<u64> = series.points.iter().map(|(_, value)| *value as u64).collect();
+                    assert!(found.is_empty() || found == numbers, "all series have the same points");
+                    found = numbers;
+                }
+                assert_eq!(series.len() as u64, sample::SERIES);
+                return found;
+            }
+            Signal::Logs => {
                 let page = snapshot.logs(&all, 10_000, None).await.expect("a page");
                 found.extend(page.items.iter().map(sample::number));
                 found.sort_unstable();

@@ -55,6 +55,7 @@ fn odd_attrs(a: &mut weir_model::otlp::AttrWriter<'_>) {
             list.item(|v| v.int(7));
         });
     });
+    a.with("none", |v| v.list(|_| {}));
     a.str("lines", "one\ntwo");
     a.str("城市", "上海");
     a.str("long", &"a".repeat(1_024));
@@ -193,6 +194,9 @@ fn cases() -> Vec<(String, bool, bool)> {
         both("tags != 7", false),
         both("tags ~ r.d", true),
         both("tags *", true),
+        both("none *", true),
+        both("none = 1", false),
+        both("none != 1", true),
         // Regular expressions see the whole value.
         both("text.code ~ 5..", true),
         both("text.code ~ 5", false),
