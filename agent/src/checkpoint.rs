@@ -10,6 +10,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use weir_disk::{Disk, write_atomic};
 
+use crate::ledger::Hole;
+
 /// What is known of one life of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Saved {
@@ -28,9 +30,9 @@ pub(crate) struct Saved {
     /// What was decided about the file, see [`Decision`](weir_parse::Decision).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) decisions: Vec<String>,
-    /// Bytes that were skipped because the file was there before the data folder.
-    #[serde(default)]
-    pub(crate) skipped: u64,
+    /// Parts below `acked` that no stored record was made of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) holes: Vec<Hole>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -56,7 +58,8 @@ impl Checkpoints {
                 let content: Content = serde_json::from_slice(&weir_disk::read(disk.as_ref(), &path)?)
                     .map_err(|error| {
                         io::Error::other(format!(
-                            "{} is damaged: {error}; move it away to begin anew",
+                            "the checkpoint {} is damaged: {error}; move it away to begin anew: files are then read from their beginning, or \
+                             their end where `start: end` says so, and lines that were stored before are stored again",
                             path.display()
                         ))
                     })?;
@@ -93,7 +96,7 @@ mod tests {
             head_hash: 4,
             marker: 5,
             decisions: vec!["cut 9".into()],
-            skipped: 0,
+            holes: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ mod admin;
 mod checkpoint;
 pub mod config;
 mod host;
+mod ledger;
 mod relay;
 mod stats;
 mod tail;
@@ -24,8 +25,9 @@ use weir_runtime::{Health, Metrics};
 use weir_transport::Senders;
 
 pub use config::{Config, FormatConfig, SourceConfig, Start};
+pub use ledger::{Hole, HoleCause, SourceLedger};
 pub use relay::{Cursor, Relay};
-pub use stats::{AgentStats, RelayStats};
+pub use stats::{AgentStats, RelayStats, View};
 pub use tail::{FileSettings, file_settings, host_zone};
 
 use admin::Admin;
@@ -65,24 +67,28 @@ pub async fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
     let host = HostMetrics::new(config, &deps.host, &deps.metrics)?;
     let tail =
         tail::Tail::new(config, deps.disk, deps.data_dir, deps.host, stats.clone(), deps.health.clone())?;
-    let taken =
-        |address| format!("can't listen for OTLP on {address}; is another agent or collector running there?");
+    let taken = |what, address, key| {
+        format!(
+            "can't listen for {what} on {address}; is another weir or collector running there? Choose another address with `agent.{key}`"
+        )
+    };
     let intake = Intake::plain(deps.senders.clone()).counted(IntakeStats::register(&deps.metrics, "agent"));
     let http = HttpReceiver::bind(config.otlp_http, intake.clone())
         .await
-        .with_context(|| taken(config.otlp_http))?;
+        .with_context(|| taken("OTLP over HTTP", config.otlp_http, "otlp_http"))?;
     let grpc = GrpcReceiver::bind(config.otlp_grpc, intake.clone())
         .await
-        .with_context(|| taken(config.otlp_grpc))?;
-    let zipkin = match config.zipkin {
-        Some(address) => Some(ZipkinReceiver::bind(address, intake).await.with_context(|| {
-            format!("can't listen for Zipkin on {address}; choose another address with `agent.zipkin`, or null for none")
-        })?),
-        None => None,
-    };
+        .with_context(|| taken("OTLP over gRPC", config.otlp_grpc, "otlp_grpc"))?;
+    let zipkin =
+        match config.zipkin {
+            Some(address) => Some(ZipkinReceiver::bind(address, intake).await.with_context(|| {
+                format!("{}, or null for none", taken("Zipkin's spans", address, "zipkin"))
+            })?),
+            None => None,
+        };
     let admin = match config.admin {
         Some(address) => Some(Admin::bind(address, deps.metrics, deps.health).await.with_context(|| {
-            format!("can't serve the agent's metrics and health on {address}; choose another address with `agent.admin`, or null for none")
+            format!("{}, or null for none", taken("questions about metrics and health", address, "admin"))
         })?),
         None => None,
     };
@@ -91,9 +97,8 @@ pub async fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
 
 impl Agent {
     /// A view of what the agent does, also after it runs.
-    pub fn stats(&self) -> impl Fn() -> AgentStats + Send + Sync + 'static {
-        let stats = self.stats.clone();
-        move || AgentStats::from(stats.as_ref())
+    pub fn view(&self) -> View {
+        View { stats: self.stats.clone() }
     }
 
     /// Where OTLP over HTTP is listened for.

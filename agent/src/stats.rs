@@ -14,6 +14,8 @@ use weir_model::Signal;
 use weir_parse::stream::Counts;
 use weir_runtime::Metrics;
 
+use crate::ledger::{SourceLedger, Sources};
+
 type BySource<M> = Family<[(&'static str, String); 1], M>;
 type BySignalAndCause = Family<[(&'static str, &'static str); 2], Counter>;
 
@@ -28,6 +30,8 @@ pub(crate) struct TailStats {
     last_acknowledged: Gauge,
     dropped: BySignalAndCause,
     families: Families,
+    /// What became of each file.
+    pub(crate) ledger: Sources,
     sources: Mutex<BTreeMap<String, Arc<SourceStats>>>,
 }
 
@@ -221,6 +225,23 @@ impl RelayStats {
             retries: counter("weir_agent_send_retries", "Attempts that failed and were made again"),
             lost: counter("weir_agent_lost_batches", "Batches that the spool could not give back"),
         }
+    }
+}
+
+/// Tells of an agent, also after it runs.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub(crate) stats: Arc<TailStats>,
+}
+
+impl View {
+    pub fn stats(&self) -> AgentStats {
+        AgentStats::from(self.stats.as_ref())
+    }
+
+    /// The files that are followed or were, as they were within the last second.
+    pub fn sources(&self) -> Arc<Vec<SourceLedger>> {
+        self.stats.ledger.get()
     }
 }
 

@@ -51,13 +51,14 @@ pub async fn follow(files: &[PathBuf], sink: Arc<dyn Sender>) -> anyhow::Result<
         host: "bench".into(),
     };
     let agent = weir_agent::build(&config, deps).await?;
-    let stats = agent.stats();
+    let view = agent.view();
     let stop = CancellationToken::new();
     let running = tokio::spawn(agent.run(stop.clone()));
     let (mut last, mut used, mut quiet) = ((0, 0), Duration::ZERO, 0);
     while quiet < QUIET_LOOKS {
         tokio::time::sleep(LOOK).await;
-        let now = (stats().records, stats().unacknowledged_bytes);
+        let stats = view.stats();
+        let now = (stats.records, stats.unacknowledged_bytes);
         if now != last {
             used = cpu::used() - before;
         }

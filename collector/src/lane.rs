@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_model::Signal;
+use weir_runtime::Health;
 use weir_store::{WriteError, Writer};
 use weir_transport::{Batch, Cause, Epoch, Event, Lane, Position, ReceiveError, Receiver};
 
@@ -16,6 +17,9 @@ use crate::{Labels, Stats};
 /// First and longest wait before a failed write is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// How often the store is asked to commit where nothing was written: shards are sealed by age and removed by retention then, too.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// When what was written is committed.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +41,13 @@ pub(crate) struct SignalLoop {
     writer: Arc<dyn Writer>,
     policy: Policy,
     stats: Stats,
+    health: Health,
     labels: Labels,
     epochs: HashMap<Lane, Epoch>,
-    /// Since when something is written that is not committed.
-    uncommitted: Option<Instant>,
+    /// Something is written that is not committed.
+    uncommitted: bool,
+    /// When the next commit is due.
+    due: Instant,
 }
 
 impl SignalLoop {
@@ -50,9 +57,22 @@ impl SignalLoop {
         writer: Arc<dyn Writer>,
         policy: Policy,
         stats: Stats,
+        health: Health,
     ) -> Self {
         let labels = Labels { signal: signal.name() };
-        Self { signal, receiver, writer, policy, stats, labels, epochs: HashMap::new(), uncommitted: None }
+        let due = Instant::now() + IDLE;
+        Self {
+            signal,
+            receiver,
+            writer,
+            policy,
+            stats,
+            health,
+            labels,
+            epochs: HashMap::new(),
+            uncommitted: false,
+            due,
+        }
     }
 
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -60,7 +80,7 @@ impl SignalLoop {
             if let Some(event) = event {
                 self.handle(event, &shutdown).await?;
             }
-            if self.uncommitted.is_some_and(|since| since.elapsed() >= self.policy.commit_every) {
+            if Instant::now() >= self.due {
                 self.commit(&shutdown).await?;
             }
         }
@@ -76,18 +96,11 @@ impl SignalLoop {
 
     /// The next event; `Some(None)` when a commit is due, `None` at the end.
     async fn next(&mut self, shutdown: &CancellationToken) -> anyhow::Result<Option<Option<Event>>> {
-        let due = self.uncommitted.map(|since| since + self.policy.commit_every);
-        let commit = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
         let event = tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(None),
             event = self.receiver.next() => event,
-            () = commit => return Ok(Some(None)),
+            () = tokio::time::sleep_until(self.due) => return Ok(Some(None)),
         };
         match event {
             Ok(event) => Ok(Some(Some(event))),
@@ -181,7 +194,9 @@ impl SignalLoop {
         self.stats.stored.get_or_create(&self.labels).inc_by(report.stored);
         self.stats.duplicate.get_or_create(&self.labels).inc_by(report.duplicate);
         self.stats.refused.get_or_create(&self.labels).inc_by(report.refused);
-        self.uncommitted.get_or_insert_with(Instant::now);
+        if !std::mem::replace(&mut self.uncommitted, true) {
+            self.due = self.due.min(Instant::now() + self.policy.commit_every);
+        }
         if report.pending_bytes >= self.policy.commit_bytes {
             self.commit(shutdown).await?;
         }
@@ -193,7 +208,9 @@ impl SignalLoop {
         loop {
             match self.writer.sync(self.signal).await {
                 Ok(lanes) => {
-                    self.uncommitted = None;
+                    self.uncommitted = false;
+                    self.due = Instant::now() + IDLE;
+                    self.well();
                     self.give_back(lanes).await;
                     return Ok(());
                 }
@@ -211,13 +228,29 @@ impl SignalLoop {
     /// Waits, longer each time. False when the process is to end.
     async fn again(&mut self, wait: &mut Duration, message: &str, shutdown: &CancellationToken) -> bool {
         self.stats.retries.get_or_create(&self.labels).inc();
-        tracing::warn!(signal = %self.signal, error = message, "storing failed; it is tried again");
+        let part = crate::storing(self.signal);
+        let news = self.health.trouble(part).is_none();
+        self.health.bad(part, format!("fails, the log keeps what comes: {message}"));
+        if news {
+            tracing::error!(signal = %self.signal, error = message, "storing fails; the log keeps what came, and it is tried again until that works");
+        } else {
+            tracing::debug!(signal = %self.signal, error = message, "storing fails still");
+        }
         let going_on = tokio::select! {
             () = shutdown.cancelled() => false,
             () = tokio::time::sleep(*wait) => true,
         };
         *wait = (*wait * 2).min(RETRY_MAX);
         going_on
+    }
+
+    /// Storing works, perhaps again.
+    fn well(&self) {
+        let part = crate::storing(self.signal);
+        if self.health.trouble(part).is_some() {
+            tracing::info!(signal = %self.signal, "storing works again");
+        }
+        self.health.good(part);
     }
 
     async fn give_back(&mut self, lanes: Vec<(Lane, Position)>) {

@@ -13,7 +13,7 @@ use prometheus_client::metrics::family::Family;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_model::Signal;
-use weir_runtime::Metrics;
+use weir_runtime::{Health, Metrics};
 use weir_store::Writer;
 use weir_transport::Receiver;
 
@@ -42,6 +42,7 @@ pub struct Counts {
     pub stored: u64,
     pub duplicate: u64,
     pub refused: u64,
+    /// Batches that the log could not deliver.
     pub lost_batches: u64,
 }
 
@@ -77,6 +78,16 @@ pub struct Collector {
     writer: Arc<dyn Writer>,
     policy: Policy,
     stats: Stats,
+    health: Health,
+}
+
+/// Storing of a signal, as health names it.
+pub fn storing(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Logs => "storing of logs",
+        Signal::Spans => "storing of spans",
+        Signal::Metrics => "storing of metrics",
+    }
 }
 
 /// Puts a collector together from one receiver a signal and a store.
@@ -85,8 +96,9 @@ pub fn build(
     writer: Arc<dyn Writer>,
     policy: Policy,
     metrics: &Metrics,
+    health: Health,
 ) -> Collector {
-    Collector { receivers, writer, policy, stats: Stats::register(metrics) }
+    Collector { receivers, writer, policy, stats: Stats::register(metrics), health }
 }
 
 impl Collector {
@@ -102,8 +114,14 @@ impl Collector {
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut lanes = JoinSet::new();
         for (signal, receiver) in self.receivers {
-            let lane =
-                lane::SignalLoop::new(signal, receiver, self.writer.clone(), self.policy, self.stats.clone());
+            let lane = lane::SignalLoop::new(
+                signal,
+                receiver,
+                self.writer.clone(),
+                self.policy,
+                self.stats.clone(),
+                self.health.clone(),
+            );
             lanes.spawn(lane.run(shutdown.clone()));
         }
         let mut result = Ok(());

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use weir_collector::{Policy, build};
 use weir_model::Signal;
 use weir_model::filter::Filter;
-use weir_runtime::Metrics;
+use weir_runtime::{Health, Metrics};
 use weir_store::conformance::sample;
 use weir_store::faulty::FaultyStore;
 use weir_store::memory::MemoryStore;
@@ -49,7 +49,7 @@ async fn survives(seed: u64) {
         senders.push(FaultySender::new(log, faults(n * 10 + 1)));
     }
     let policy = Policy { commit_every: Duration::from_millis(20), commit_bytes: 10_000 };
-    let collector = build(receivers, writer, policy, &Metrics::default());
+    let collector = build(receivers, writer, policy, &Metrics::default(), Health::default());
     let stats = collector.stats();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(collector.run(shutdown.clone()));

@@ -68,6 +68,7 @@ fn queries() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::fields::values))
         .routes(routes!(api::hosts::hosts))
         .routes(routes!(api::hosts::metrics))
+        .routes(routes!(api::ledger::ledger))
 }
 
 /// A live tail lasts, so it has a limit of its own.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use weir_model::{Incarnation, Signal};
 use weir_runtime::Metrics;
 use weir_store::{Reader, State};
 
@@ -34,6 +35,44 @@ impl Deps {
 /// Knows how the process is doing. Implemented by whoever wires the roles.
 pub trait StatusSource: Send + Sync {
     fn report(&self) -> StatusReport;
+    /// The files that an agent in this process follows or has followed.
+    fn sources(&self) -> Vec<SourceStatus>;
+    /// What the collector in this process has counted since it was started, by signal.
+    fn counts(&self) -> Vec<SignalCounts>;
+}
+
+/// One life of a file, as the agent knows it. Offsets in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceStatus {
+    pub path: String,
+    pub incarnation: Incarnation,
+    /// Everything below was read.
+    pub read: u64,
+    /// Everything below is durable or a hole.
+    pub acknowledged: u64,
+    pub holes: Vec<Hole>,
+}
+
+/// A part of a source that no record was made of. Offsets in bytes, half open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hole {
+    pub start: u64,
+    pub end: u64,
+    /// A word for programs, such as `skipped-at-start`.
+    pub cause: &'static str,
+}
+
+/// Records of one signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalCounts {
+    pub signal: Signal,
+    pub stored: u64,
+    /// Came again and were recognised.
+    pub duplicate: u64,
+    /// Can't be stored.
+    pub refused: u64,
+    /// Batches that the log could not deliver.
+    pub lost_batches: u64,
 }
 
 /// How the process is doing.

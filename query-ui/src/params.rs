@@ -269,6 +269,16 @@ macro_rules! has_filter {
 
 has_filter!(SearchParams of_traces HistogramParams of_records GroupParams of_records);
 
+/// How many sources.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SourcesParams {
+    /// Default 1,000.
+    #[param(minimum = 1, maximum = 1_000)]
+    pub(crate) limit: Option<usize>,
+}
+
 /// Which of a trace's lines.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

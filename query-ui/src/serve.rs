@@ -26,7 +26,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error(
-        "can't listen on {address}: {source}. Is another weir running? Stop it, or choose another address with `query.listen`"
+        "can't serve the web app on {address}; is another weir running there? Stop it, or choose another address with `query.listen`"
     )]
     Bind { address: SocketAddr, source: std::io::Error },
 }

@@ -66,6 +66,27 @@ impl Client {
         }
     }
 
+    /// Asks until the answer is as wanted.
+    ///
+    /// # Panics
+    /// With the last answer, when that takes too long.
+    pub async fn wait(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let answer = self.get(path).await;
+            if wanted(&answer) {
+                return answer;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{path} still answers {answer}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Waits until the process says that it is well, or that something is wrong with a word that is given. Returns what it says.
+    pub async fn wait_for_health(&self, trouble: Option<&str>) -> Vec<String> {
+        wait_for_health(&self.server, trouble).await
+    }
+
     /// Waits until so many spans have passed the collector since it was started.
     pub async fn wait_for_received(&self, spans: u64) {
         let begun = Instant::now();
@@ -79,5 +100,25 @@ impl Client {
             assert!(begun.elapsed() < PATIENCE, "{stage}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+}
+
+/// As [`Client::wait_for_health`], of a server that may have no query API.
+pub async fn wait_for_health(server: &Server, trouble: Option<&str>) -> Vec<String> {
+    let begun = Instant::now();
+    loop {
+        let body = Http::default().get_json(server.health()).await.unwrap();
+        let text = |reason: &Value| {
+            format!("{}: {}", reason["part"].as_str().unwrap(), reason["what"].as_str().unwrap())
+        };
+        let said: Vec<String> = body["reasons"].as_array().unwrap().iter().map(text).collect();
+        assert_eq!(body["status"] == "ok", said.is_empty(), "{body}");
+        match trouble {
+            None if said.is_empty() => return said,
+            Some(word) if said.iter().any(|text| text.contains(word)) => return said,
+            _ => {}
+        }
+        assert!(begun.elapsed() < PATIENCE, "health is {body}, awaited was {trouble:?}");
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

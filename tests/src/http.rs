@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -25,14 +25,29 @@ impl Http {
         content_type: &str,
         body: Bytes,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let answer = self.call(method, url, content_type, body).await?;
+        Ok((answer.status(), answer.into_body()))
+    }
+
+    /// The whole answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn call(
+        &self,
+        method: Method,
+        url: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Response<Bytes>> {
         let request = Request::builder()
             .method(method)
             .uri(url)
             .header("content-type", content_type)
             .body(Full::new(body))?;
         let answer = self.0.request(request).await.with_context(|| format!("calling {url}"))?;
-        let status = answer.status();
-        Ok((status, answer.into_body().collect().await?.to_bytes()))
+        let (parts, body) = answer.into_parts();
+        Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
     }
 
     /// # Errors

@@ -1,7 +1,9 @@
 //! What whole-system tests share: Weir in processes of its own, a client of its interfaces, and the Train Ticket data.
 
 pub mod client;
+pub mod disk;
 pub mod http;
+pub mod input;
 pub mod nginx;
 pub mod server;
 pub mod trainticket;

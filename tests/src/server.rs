@@ -1,16 +1,22 @@
 //! Weir in processes of its own, on ports of its own.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use crate::client::LOOK_EVERY;
+
 /// How long anything may take that must come. Generous: it is only reached when something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a process may take to end after Ctrl-C, whatever it is doing: a promise to its users.
+pub const STOPS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Every listener on a free port.
 const PORTS: [(&str, &str); 7] = [
@@ -30,6 +36,56 @@ pub fn binary() -> PathBuf {
     found.unwrap_or_else(|| {
         panic!("there is no weir beside {}: run `make test`, or `cargo build -p weir` first", test.display())
     })
+}
+
+/// How a role is started in a folder: its configuration (YAML, without ports; the defaults where `None`), environment variables that override
+/// [free ports](PORTS), and words before the program that change how it is run.
+///
+/// # Errors
+/// When the configuration can't be written.
+pub fn command(
+    wrapper: &[&str],
+    role: &str,
+    dir: &Path,
+    config: Option<&str>,
+    env: &[(&str, &str)],
+) -> anyhow::Result<Command> {
+    let binary = binary();
+    let words: Vec<&OsStr> = wrapper.iter().map(OsStr::new).chain([binary.as_os_str()]).collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg(role).arg("--data-dir").arg(dir.join("data"));
+    if let Some(config) = config {
+        let file = dir.join(format!("{role}.yaml"));
+        std::fs::write(&file, config)?;
+        command.arg("--config").arg(file);
+    }
+    command.env("WEIR_LOG", "warn").envs(PORTS).envs(env.iter().copied());
+    Ok(command)
+}
+
+/// What a process said that did not start.
+pub struct Refused {
+    pub code: Option<i32>,
+    /// All that it wrote to standard error.
+    pub said: String,
+}
+
+/// Runs a command that is to end by itself.
+///
+/// # Errors
+/// When it does not.
+pub fn refused(mut command: Command) -> anyhow::Result<Refused> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let begun = Instant::now();
+    while child.try_wait()?.is_none() {
+        if begun.elapsed() > PATIENCE {
+            child.kill()?;
+            anyhow::bail!("{command:?} was to be refused and runs");
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let output = child.wait_with_output()?;
+    Ok(Refused { code: output.status.code(), said: String::from_utf8_lossy(&output.stderr).into_owned() })
 }
 
 /// A running role, or all of them. Dropping it kills it.
@@ -53,19 +109,15 @@ impl Server {
     /// # Errors
     /// When it ends, or does not become ready.
     pub fn role(role: &str, dir: &Path, config: &str, env: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let file = dir.join(format!("{role}.yaml"));
-        std::fs::write(&file, config)?;
-        let mut child = Command::new(binary())
-            .args([role, "--config"])
-            .arg(&file)
-            .arg("--data-dir")
-            .arg(dir.join("data"))
-            .env("WEIR_LOG", "warn")
-            .envs(PORTS)
-            .envs(env.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("starting weir")?;
+        Self::spawn(command(&[], role, dir, Some(config), env)?)
+    }
+
+    /// Starts what [`command`] made.
+    ///
+    /// # Errors
+    /// When it ends, or does not become ready.
+    pub fn spawn(mut command: Command) -> anyhow::Result<Self> {
+        let mut child = command.stdout(Stdio::piped()).spawn().context("starting weir")?;
         let output = BufReader::new(child.stdout.take().expect("piped"));
         let (send, lines) = mpsc::channel();
         // The pipe is read to its end, so that the server never waits for a reader.
@@ -102,6 +154,16 @@ impl Server {
         self.url("otlp", 0)
     }
 
+    /// URL of OTLP over gRPC, as SDKs want it.
+    pub fn otlp_grpc(&self) -> String {
+        self.url("otlp", 1).replace("grpc://", "http://")
+    }
+
+    /// Where spans of Zipkin's clients go.
+    pub fn zipkin(&self) -> &str {
+        self.url("zipkin", 0)
+    }
+
     /// URL of the agent's metrics.
     pub fn metrics(&self) -> &str {
         self.url("admin", 0)
@@ -136,11 +198,20 @@ impl Server {
     /// Ctrl-C; waits for the clean end.
     ///
     /// # Errors
-    /// When it does not end well.
+    /// When it does not end well, or not within [`STOPS_WITHIN`].
     pub fn stop(mut self) -> anyhow::Result<()> {
         // SAFETY: a signal to a process that we started and have not waited for.
         unsafe { libc::kill(self.child.id() as i32, libc::SIGINT) };
-        let status = self.child.wait()?;
+        let begun = Instant::now();
+        let status = loop {
+            match self.child.try_wait()? {
+                Some(status) => break status,
+                None => {
+                    anyhow::ensure!(begun.elapsed() < STOPS_WITHIN, "weir still runs after {STOPS_WITHIN:?}")
+                }
+            }
+            std::thread::sleep(LOOK_EVERY);
+        };
         anyhow::ensure!(status.success(), "weir ended with {status}");
         Ok(())
     }

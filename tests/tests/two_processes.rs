@@ -1,14 +1,11 @@
 //! Agent and collector in processes of their own: the collector goes away, comes back, is killed, and so is the agent.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
-use bytes::Bytes;
-use weir_model::otlp::{BodyWriter, SpanWriter};
-use weir_model::{SpanId, TraceId};
 use weir_tests::client::{Client, LOOK_EVERY};
 use weir_tests::http::Http;
+use weir_tests::input::{append_lines, spans};
 use weir_tests::server::Server;
 
 const COLLECTOR: &str = "collector:\n  commit_every: 200ms\nstore:\n  shard_records: 3000\n";
@@ -63,15 +60,14 @@ impl Fleet {
     /// Writes lines into two files.
     fn write(&mut self, count: u64) {
         for name in ["a.log", "b.log"] {
-            let path = self.path("logs").join(name);
-            append(&path, (self.lines..self.lines + count).map(|n| format!("{name} line {n}\n")).collect());
+            append_lines(&self.path("logs").join(name), self.lines..self.lines + count);
         }
         self.lines += count;
     }
 
     /// Sends spans to the agent, which acknowledges them.
     async fn export(&mut self, agent: &Server, count: u64) {
-        let body = spans(self.spans, count);
+        let body = spans(self.spans..self.spans + count);
         assert!(Http::default().export_spans(agent.otlp(), &body).await, "the agent takes them at any time");
         self.spans += count;
     }
@@ -81,26 +77,6 @@ impl Fleet {
         let (_, files) = client.groups("logs", "", "resource.log.file.path").await;
         assert!(files.values().all(|count| *count == self.lines), "{files:?}");
     }
-}
-
-fn append(path: &Path, text: String) {
-    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-}
-
-fn spans(from: u64, count: u64) -> Bytes {
-    let mut body = BodyWriter::default();
-    body.resource(|attrs| attrs.str("service.name", "shop"));
-    body.scope("test", "");
-    for n in from + 1..=from + count {
-        body.record(|out| {
-            let (trace, span) = (TraceId::new(u128::from(n).to_be_bytes()), SpanId::new(n.to_be_bytes()));
-            let mut span = SpanWriter::new(out, trace.unwrap(), span.unwrap());
-            span.name("work");
-            span.times(1_700_000_000_000_000_000 + n, 1_700_000_000_000_000_500 + n);
-        });
-    }
-    body.finish().into()
 }
 
 /// Whatever is away or killed: what was written or acknowledged is found once.

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 use weir_otlp::{GrpcReceiver, HttpReceiver, Intake};
-use weir_runtime::Metrics;
+use weir_runtime::{Health, Metrics};
 
 use crate::config::Config;
 use crate::wiring::{Collecting, DataFolder, Parts, receiver, say};
@@ -27,8 +27,8 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let folder = DataFolder::open(&args.data_dir)?;
-    let metrics = Metrics::new();
-    let collecting = Collecting::open(&folder, &config, &metrics).await?;
+    let (metrics, health) = (Metrics::new(), Health::default());
+    let collecting = Collecting::open(&folder, &config, &metrics, &health).await?;
     let taken = |key, address| {
         format!(
             "can't listen for agents on {address}; is another collector running there? Choose another address with `collector.{key}`"
@@ -50,6 +50,7 @@ pub(crate) async fn run(
     parts.spawn(|stop| async { http.run(stop).await.context("taking batches over HTTP failed") });
     parts.spawn(|stop| async { grpc.run(stop).await.context("taking batches over gRPC failed") });
     parts.spawn(|stop| collecting.collector.run(stop));
+    parts.spawn(|stop| collecting.watched.watch(health, stop));
     parts.spawn(|stop| async {
         ui.run(stop).await;
         Ok(())

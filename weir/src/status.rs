@@ -1,36 +1,96 @@
-//! How the parts of this process are doing, for the status page.
+//! How the parts of this process are doing: for the status page, the ledger, and health.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use weir_agent::AgentStats;
+use tokio_util::sync::CancellationToken;
+use weir_agent::{HoleCause, SourceLedger, View};
 use weir_collector::Stats;
 use weir_model::Signal;
-use weir_query_ui::{ReceiverStatus, StageStatus, StatusReport, StatusSource};
+use weir_query_ui::{
+    Hole, ReceiverStatus, SignalCounts, SourceStatus, StageStatus, StatusReport, StatusSource,
+};
+use weir_runtime::Health;
+use weir_store_tantivy::TantivyStore;
 use weir_transport::disk_log::DiskLog;
 
 /// Share of a log's largest size beyond which its reader counts as slow.
 const LOG_IS_BEHIND: f64 = 0.5;
+/// How often health is told of the logs.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What health calls the parts of the agent that the status page tells of.
+const AGENT_PARTS: [&str; 4] = ["checkpoint", "files", "logs of files", "spans of files"];
 
-/// Reads the agent's counters.
-pub(crate) type AgentView = Box<dyn Fn() -> AgentStats + Send + Sync>;
-
-/// Reads the counters of all parts when asked.
+/// Reads the counters of all parts of a process when asked.
 pub(crate) struct Status {
     started_at: u64,
     /// `None` where agents run in processes of their own.
-    agent: Option<AgentView>,
+    agent: Option<View>,
+    /// Where data enters this process.
     receivers: Vec<ReceiverStatus>,
     collector: Stats,
-    logs: Vec<(Signal, Arc<DiskLog>)>,
-    log_bytes: u64,
+    store: TantivyStore,
+    logs: Arc<WatchedLogs>,
+    health: Health,
+}
+
+/// The logs that data enters by, and the size at which they take nothing more, in bytes.
+pub(crate) struct WatchedLogs {
+    pub(crate) logs: Vec<(Signal, Arc<DiskLog>)>,
+    pub(crate) max_bytes: u64,
+}
+
+impl WatchedLogs {
+    fn trouble(&self, log: &DiskLog) -> Option<String> {
+        let stats = log.stats();
+        if stats.failing {
+            Some("can't be written; nothing is taken until that works, and senders come again".into())
+        } else if stats.bytes >= self.max_bytes {
+            Some(format!("is full at {} bytes; nothing is taken until its reader catches up", stats.bytes))
+        } else {
+            None
+        }
+    }
+
+    /// Tells health how the logs are, until the token is cancelled.
+    pub(crate) async fn watch(
+        self: Arc<Self>,
+        health: Health,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = looks.tick() => {}
+            }
+            for (signal, log) in &self.logs {
+                match self.trouble(log) {
+                    Some(what) => health.bad(log_of(*signal), what),
+                    None => health.good(log_of(*signal)),
+                }
+            }
+        }
+    }
+}
+
+/// The log of a signal, as health names it.
+fn log_of(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Logs => "log of logs",
+        Signal::Spans => "log of spans",
+        Signal::Metrics => "log of metrics",
+    }
 }
 
 impl StatusSource for Status {
     fn report(&self) -> StatusReport {
-        let mut stages: Vec<_> = self.agent.iter().map(|view| agent(view())).collect();
-        stages.extend(self.logs.iter().map(|(signal, log)| self.log(*signal, log)));
+        let mut stages: Vec<_> = self.agent.iter().map(|view| self.agent(view)).collect();
+        stages.extend(self.logs.logs.iter().map(|(signal, log)| self.log(*signal, log)));
         stages.extend(Signal::ALL.map(|signal| self.collector(signal)));
+        // Metric points have no shards.
+        let kept = [Signal::Logs, Signal::Spans];
+        stages.extend(kept.map(|signal| store(&self.store, signal)));
         StatusReport {
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,
@@ -39,57 +99,110 @@ impl StatusSource for Status {
             receivers: self.receivers.clone(),
         }
     }
+
+    fn sources(&self) -> Vec<SourceStatus> {
+        let sources = self.agent.as_ref().map(View::sources).unwrap_or_default();
+        sources.iter().map(source).collect()
+    }
+
+    fn counts(&self) -> Vec<SignalCounts> {
+        let counts = Signal::ALL.map(|signal| (signal, self.collector.counts(signal)));
+        counts
+            .map(|(signal, counts)| SignalCounts {
+                signal,
+                stored: counts.stored,
+                duplicate: counts.duplicate,
+                refused: counts.refused,
+                lost_batches: counts.lost_batches,
+            })
+            .into()
+    }
 }
 
 impl Status {
     pub(crate) fn new(
-        agent: Option<AgentView>,
+        agent: Option<View>,
         receivers: Vec<ReceiverStatus>,
         collector: Stats,
-        logs: Vec<(Signal, Arc<DiskLog>)>,
-        log_bytes: u64,
+        store: TantivyStore,
+        logs: Arc<WatchedLogs>,
+        health: Health,
     ) -> Self {
         let started_at =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        Self { started_at, agent, receivers, collector, logs, log_bytes }
+        Self { started_at, agent, receivers, collector, store, logs, health }
     }
 
     fn log(&self, signal: Signal, log: &DiskLog) -> StageStatus {
         let stats = log.stats();
-        let behind = stats.bytes as f64 > self.log_bytes as f64 * LOG_IS_BEHIND;
+        let behind = stats.bytes as f64 > self.logs.max_bytes as f64 * LOG_IS_BEHIND;
+        let detail = format!("{} segments, {} failed writes", stats.segments, stats.failures);
+        let stage = stage(format!("log {signal}"), detail, self.logs.trouble(log));
         StageStatus {
-            name: format!("log {signal}"),
-            state: if behind { "slow" } else { "ok" }.into(),
+            state: if behind && stage.state == "ok" { "slow".into() } else { stage.state },
             records: stats.next,
             bytes: stats.bytes,
             lost: stats.corrupt_positions,
-            detail: format!("{} segments, {} failed writes", stats.segments, stats.failures),
+            ..stage
         }
     }
 
     fn collector(&self, signal: Signal) -> StageStatus {
         let counts = self.collector.counts(signal);
+        let detail =
+            format!("{} stored, {} came again, {} refused", counts.stored, counts.duplicate, counts.refused);
+        let trouble = self.health.trouble(weir_collector::storing(signal));
         StageStatus {
-            name: format!("collector {signal}"),
-            state: "ok".into(),
             records: counts.stored + counts.duplicate + counts.refused,
-            bytes: 0,
             lost: counts.refused + counts.lost_batches,
-            detail: format!(
-                "{} stored, {} came again, {} refused",
-                counts.stored, counts.duplicate, counts.refused
-            ),
+            ..stage(format!("collector {signal}"), detail, trouble)
+        }
+    }
+
+    fn agent(&self, view: &View) -> StageStatus {
+        let stats = view.stats();
+        let part = |part: &str| Some(format!("{part}: {}", self.health.trouble(part)?));
+        let troubles: Vec<_> = AGENT_PARTS.iter().filter_map(|name| part(name)).collect();
+        let trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
+        StageStatus {
+            records: stats.records,
+            bytes: stats.unacknowledged_bytes,
+            lost: stats.dropped,
+            ..stage("agent".into(), format!("follows {} files", stats.files), trouble)
         }
     }
 }
 
-fn agent(stats: AgentStats) -> StageStatus {
+/// A stage with what is wrong with it.
+fn stage(name: String, detail: String, trouble: Option<String>) -> StageStatus {
     StageStatus {
-        name: "agent".into(),
-        state: "ok".into(),
-        records: stats.records,
-        bytes: stats.unacknowledged_bytes,
-        lost: stats.dropped,
-        detail: format!("follows {} files", stats.files),
+        name,
+        state: if trouble.is_some() { "failing" } else { "ok" }.into(),
+        detail: [Some(detail), trouble].into_iter().flatten().collect::<Vec<_>>().join("; "),
+        ..StageStatus::default()
+    }
+}
+
+fn store(store: &TantivyStore, signal: Signal) -> StageStatus {
+    let stats = store.stats(signal);
+    let detail = format!("{} shards, {} removed by retention", stats.shards, stats.expired);
+    StageStatus { records: stats.records - stats.expired, ..stage(format!("store {signal}"), detail, None) }
+}
+
+fn source(of: &SourceLedger) -> SourceStatus {
+    let hole = |hole: &weir_agent::Hole| Hole {
+        start: hole.start,
+        end: hole.end,
+        cause: match hole.cause {
+            HoleCause::SkippedAtStart => "skipped-at-start",
+            HoleCause::Refused => "refused",
+        },
+    };
+    SourceStatus {
+        path: of.path.to_string_lossy().into_owned(),
+        incarnation: of.incarnation,
+        read: of.read,
+        acknowledged: of.acknowledged,
+        holes: of.holes.iter().map(hole).collect(),
     }
 }

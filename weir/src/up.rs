@@ -27,8 +27,8 @@ pub(crate) struct UpArgs {
 
 pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let folder = DataFolder::open(&args.data_dir)?;
-    let metrics = Metrics::new();
-    let collecting = Collecting::open(&folder, &config, &metrics).await?;
+    let (metrics, health) = (Metrics::new(), Health::default());
+    let collecting = Collecting::open(&folder, &config, &metrics, &health).await?;
 
     let demo_dir = folder.path.join("demo");
     if args.demo {
@@ -39,20 +39,19 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
         disk: folder.disk.clone(),
         data_dir: folder.path.join("agent"),
         metrics: metrics.clone(),
-        health: Health::default(),
+        health: health.clone(),
         host: host_name(),
     };
     let agent = weir_agent::build(&config.agent, deps).await?;
     crate::agent::announce(&agent, &config)?;
     let otlp = agent.otlp_http()?;
-    let ui = collecting
-        .ui(&config, Some(Box::new(agent.stats())), crate::agent::receivers(&agent)?, metrics)
-        .await?;
+    let ui = collecting.ui(&config, Some(agent.view()), crate::agent::receivers(&agent)?, metrics).await?;
     let url = format!("http://{}", ui.address());
 
     let mut parts = Parts::default();
     parts.spawn(|stop| agent.run(stop));
     parts.spawn(|stop| collecting.collector.run(stop));
+    parts.spawn(|stop| collecting.watched.watch(health, stop));
     parts.spawn(|stop| async {
         ui.run(stop).await;
         Ok(())

@@ -11,16 +11,16 @@ use prometheus_client::metrics::MetricType;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_collector::{Collector, Policy};
-use weir_disk::{Disk, RealDisk};
+use weir_disk::{Disk, Lock, RealDisk};
 use weir_model::Signal;
 use weir_query_ui::{QueryUi, ReceiverStatus};
-use weir_runtime::Metrics;
+use weir_runtime::{Health, Metrics};
 use weir_store_tantivy::{Settings, TantivyStore};
 use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
 use weir_transport::{Position, Receiver, Sender, Senders};
 
 use crate::config::Config;
-use crate::status::Status;
+use crate::status::{Status, WatchedLogs};
 
 /// How long the parts may take to end once they were told to.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -41,17 +41,27 @@ pub(crate) fn receiver(protocol: &str, url: String) -> ReceiverStatus {
     ReceiverStatus { protocol: protocol.to_owned(), url }
 }
 
-/// The folder that holds everything that must survive a restart.
+/// The folder that holds everything that must survive a restart. It is this process's alone.
 pub(crate) struct DataFolder {
     pub(crate) path: PathBuf,
     pub(crate) disk: Arc<dyn Disk>,
+    _lock: Box<dyn Lock>,
 }
 
 impl DataFolder {
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(path)
             .with_context(|| format!("can't create the data folder {}", path.display()))?;
-        Ok(Self { path: path.canonicalize()?, disk: Arc::new(RealDisk) })
+        let path = path.canonicalize()?;
+        let disk = Arc::new(RealDisk);
+        let lock = disk.lock(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => anyhow::anyhow!(
+                "the data folder {} is in use by another weir; stop that one, or give this one another --data-dir",
+                path.display()
+            ),
+            _ => anyhow::Error::from(error).context(format!("can't take the data folder {}", path.display())),
+        })?;
+        Ok(Self { path, disk, _lock: lock })
     }
 }
 
@@ -138,6 +148,8 @@ pub(crate) struct Collecting {
     store: TantivyStore,
     pub(crate) logs: Logs,
     pub(crate) collector: Collector,
+    pub(crate) watched: Arc<WatchedLogs>,
+    health: Health,
 }
 
 impl Collecting {
@@ -145,9 +157,11 @@ impl Collecting {
         folder: &DataFolder,
         config: &Config,
         metrics: &Metrics,
+        health: &Health,
     ) -> anyhow::Result<Self> {
         let store = open_store(folder, config).await?;
-        let (logs, spans) = (store.stats(Signal::Logs).records, store.stats(Signal::Spans).records);
+        let held = |signal| store.stats(signal).records - store.stats(signal).expired;
+        let (logs, spans) = (held(Signal::Logs), held(Signal::Spans));
         say("store", format_args!("{} holds {logs} log records and {spans} spans", folder.path.display()));
         let logs = Logs::open(folder, "log", config.collector.log_bytes.0, |signal| store.resume(signal))?;
         logs.count(metrics, "weir_collector_log");
@@ -155,22 +169,25 @@ impl Collecting {
             commit_every: config.collector.commit_every.0,
             commit_bytes: config.collector.commit_bytes.0,
         };
-        let collector = weir_collector::build(logs.receivers(), Arc::new(store.clone()), policy, metrics);
+        let writer = Arc::new(store.clone());
+        let collector = weir_collector::build(logs.receivers(), writer, policy, metrics, health.clone());
         say("collector", format_args!("commits every {}", config.collector.commit_every));
-        Ok(Self { store, logs, collector })
+        let watched =
+            Arc::new(WatchedLogs { logs: logs.logs.clone(), max_bytes: config.collector.log_bytes.0 });
+        Ok(Self { store, logs, collector, watched, health: health.clone() })
     }
 
     /// Query API and web app over the store. `receivers` is where data enters this process.
     pub(crate) async fn ui(
         &self,
         config: &Config,
-        agent: Option<crate::status::AgentView>,
+        agent: Option<weir_agent::View>,
         receivers: Vec<ReceiverStatus>,
         metrics: Metrics,
     ) -> anyhow::Result<QueryUi> {
-        let logs = self.logs.logs.clone();
-        let status =
-            Status::new(agent, receivers, self.collector.stats(), logs, config.collector.log_bytes.0);
+        let (collector, store) = (self.collector.stats(), self.store.clone());
+        let (logs, health) = (self.watched.clone(), self.health.clone());
+        let status = Status::new(agent, receivers, collector, store, logs, health);
         let store = Arc::new(self.store.clone());
         let deps = weir_query_ui::Deps::new(store.clone(), store, Arc::new(status), metrics);
         Ok(weir_query_ui::build(config.query.clone(), deps).await?)

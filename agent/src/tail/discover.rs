@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -82,11 +83,16 @@ impl Source {
         self.include.is_match(path) && !self.exclude.is_match(path)
     }
 
-    /// Regular files that the globs name, sorted. Adds the folders in which there are such or may come to be.
-    pub(super) fn find(&self, folders: &mut BTreeMap<PathBuf, Key>) -> Vec<PathBuf> {
+    /// Regular files that the globs name, sorted. Adds the folders in which there are such or may come to be, and to
+    /// `closed` what can't be looked into, and why.
+    pub(super) fn find(
+        &self,
+        folders: &mut BTreeMap<PathBuf, Key>,
+        closed: &mut Vec<(PathBuf, io::Error)>,
+    ) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for base in &self.bases {
-            self.walk(base, DEPTH, &mut found, folders);
+            self.walk(base, DEPTH, &mut found, folders, closed);
             // A file, or what is not there yet, comes in a folder above.
             if !base.is_dir()
                 && let Some(above) = base.ancestors().skip(1).find(|above| above.is_dir())
@@ -105,18 +111,31 @@ impl Source {
         depth: usize,
         found: &mut Vec<PathBuf>,
         folders: &mut BTreeMap<PathBuf, Key>,
+        closed: &mut Vec<(PathBuf, io::Error)>,
     ) {
-        let Ok(metadata) = fs::metadata(path) else { return };
+        let mut unless_gone = |error: io::Error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                closed.push((path.to_owned(), error));
+            }
+        };
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) => return unless_gone(error),
+        };
         if metadata.is_file() {
             if self.names(path) {
                 found.push(path.to_owned());
             }
-        } else if metadata.is_dir()
-            && depth > 0
-            && let Ok(entries) = fs::read_dir(path)
-        {
-            folders.insert(path.to_owned(), identity::key(&metadata));
-            entries.flatten().for_each(|entry| self.walk(&entry.path(), depth - 1, found, folders));
+        } else if metadata.is_dir() && depth > 0 {
+            match fs::read_dir(path) {
+                Ok(entries) => {
+                    folders.insert(path.to_owned(), identity::key(&metadata));
+                    for entry in entries.flatten() {
+                        self.walk(&entry.path(), depth - 1, found, folders, closed);
+                    }
+                }
+                Err(error) => unless_gone(error),
+            }
         }
     }
 
@@ -221,7 +240,9 @@ mod tests {
                 exclude,
                 ..SourceConfig::default()
             };
-            let found = Source::new(&config, &TailStats::default()).unwrap().find(&mut BTreeMap::new());
+            let found = Source::new(&config, &TailStats::default())
+                .unwrap()
+                .find(&mut BTreeMap::new(), &mut Vec::new());
             let found: Vec<_> =
                 found.iter().map(|p| p.strip_prefix(root).unwrap().to_str().unwrap()).collect();
             assert_eq!(found, expect, "{include}");

@@ -20,6 +20,7 @@ use super::bodies::{self, Bodies};
 use super::discover::Source;
 use super::{HEAD_BYTES, LINE_BYTES, TURN_BYTES, identity, records};
 use crate::checkpoint::Saved;
+use crate::ledger::{Hole, HoleCause, SourceLedger, add_hole};
 use crate::stats::{FileGauge, SourceStats};
 
 /// How long a file whose name is gone is still followed: its writer may not have noticed.
@@ -76,7 +77,7 @@ pub(super) struct Followed {
     sent: VecDeque<(u64, u64)>,
     /// Hash of the bytes before `read`, to notice that a file was cut and written again.
     read_marker: Option<u64>,
-    skipped: u64,
+    holes: Vec<Hole>,
     last_data: Instant,
     /// The name is gone or means another file: the rest is read, then it is let go.
     pub(super) gone: bool,
@@ -130,7 +131,7 @@ impl Followed {
                     head_hash: head.1,
                     marker: xxh3_64(b""),
                     decisions: Vec::new(),
-                    skipped: 0,
+                    holes: Vec::new(),
                 });
                 let (device, inode) = identity::key(metadata);
                 let known = Box::new(Saved { path: path.to_owned(), device, inode, ..known });
@@ -166,7 +167,7 @@ impl Followed {
             acked_marker: read_marker.unwrap_or_default(),
             sent: VecDeque::new(),
             read_marker,
-            skipped: saved.skipped,
+            holes: saved.holes,
             last_data: Instant::now(),
             gone: false,
         })
@@ -327,6 +328,22 @@ impl Followed {
         range
     }
 
+    /// Everything up to `end` that is not acknowledged yet will never be taken.
+    pub(super) fn refuse(&mut self, end: u64) {
+        add_hole(&mut self.holes, Hole { start: self.acked, end, cause: HoleCause::Refused });
+    }
+
+    /// What the ledger says of it.
+    pub(super) fn ledger(&self) -> SourceLedger {
+        SourceLedger {
+            path: self.path.clone(),
+            incarnation: self.incarnation,
+            read: self.read,
+            acknowledged: self.acked,
+            holes: self.holes.clone(),
+        }
+    }
+
     pub(super) fn acknowledge(&mut self, end: u64) {
         self.stats.acknowledged_bytes.inc_by(end.saturating_sub(self.acked));
         self.acked = self.acked.max(end);
@@ -393,7 +410,7 @@ impl Followed {
             head_hash: self.head.1,
             marker: self.acked_marker,
             decisions: self.decisions.iter().map(Decision::to_string).collect(),
-            skipped: self.skipped,
+            holes: self.holes.clone(),
         }
     }
 }
@@ -408,7 +425,7 @@ pub(super) struct Life {
     pub(super) incarnation: Incarnation,
     pub(super) from: u64,
     pub(super) decisions: Vec<Decision>,
-    pub(super) skipped: u64,
+    pub(super) holes: Vec<Hole>,
     /// What the checkpoint said of it.
     pub(super) saved: Option<Saved>,
 }
@@ -416,13 +433,9 @@ pub(super) struct Life {
 impl Life {
     /// A new one. The incarnation must be saved before a record that carries it is sent.
     pub(super) fn new(from: u64) -> Self {
-        Self {
-            incarnation: Incarnation(rand::random()),
-            from,
-            decisions: Vec::new(),
-            skipped: from,
-            saved: None,
-        }
+        let mut holes = Vec::new();
+        add_hole(&mut holes, Hole { start: 0, end: from, cause: HoleCause::SkippedAtStart });
+        Self { incarnation: Incarnation(rand::random()), from, decisions: Vec::new(), holes, saved: None }
     }
 
     pub(super) fn of(saved: &Saved) -> Option<Self> {
@@ -431,7 +444,7 @@ impl Life {
             incarnation,
             from: saved.acked,
             decisions: saved.decisions.iter().filter_map(|text| decision(text)).collect(),
-            skipped: saved.skipped,
+            holes: saved.holes.clone(),
             saved: Some(saved.clone()),
         })
     }

@@ -26,6 +26,7 @@ use super::watch::{FOLDERS, Wake, Watch};
 use super::{LINE_BYTES, TURN_BYTES};
 use crate::checkpoint::{Checkpoints, Saved};
 use crate::config::{Config, Start};
+use crate::ledger::SourceLedger;
 use crate::stats::TailStats;
 
 /// How often new files are looked for, and how often where changes of names are heard of at once.
@@ -47,6 +48,11 @@ const QUEUE: usize = 4;
 const DRAIN: Duration = Duration::from_secs(5);
 /// Lives of files that are gone and may come back under another name, compressed or not.
 const ORPHANS: usize = 10_000;
+
+/// Files and folders that can't be read and are named; further ones are counted, and stand in the log.
+const NAMED: usize = 5;
+/// The checkpoint as health names it.
+const CHECKPOINT: &str = "checkpoint";
 
 /// The tail, ready to run.
 pub(crate) struct Tail {
@@ -108,6 +114,7 @@ impl Tail {
                 queue: Some(queue),
                 delivered,
                 unsaved: false,
+                closed: HashSet::new(),
                 changed: false,
                 watch: Watch::new(wake.clone(), FOLDERS),
                 wake,
@@ -150,6 +157,8 @@ pub(crate) struct Tailer {
     delivered: blocking::Receiver<Delivered>,
     /// A life began or something was decided that the checkpoint does not know: nothing may be sent before it does.
     unsaved: bool,
+    /// Files and folders that can't be read.
+    closed: HashSet<PathBuf>,
     /// Something happened since the checkpoint was written.
     changed: bool,
     wake: Arc<Wake>,
@@ -250,8 +259,13 @@ impl Tailer {
         let stats = &self.tail.stats;
         stats.queued_batches.dec();
         stats.acknowledged_now();
+        let refused =
+            delivered.refused.iter().any(|(signal, records)| *signal == Signal::Logs && *records > 0);
         for (id, end) in delivered.files {
             if let Some(file) = self.files.get_mut(&id) {
+                if refused {
+                    file.refuse(end);
+                }
                 file.acknowledge(end);
             }
         }
@@ -441,8 +455,23 @@ impl Tailer {
         }
     }
 
+    /// What is known of the files that are followed, and of those that were.
+    fn ledger(&self) -> Vec<SourceLedger> {
+        let gone = self.tail.saved.iter().filter_map(|saved| {
+            Some(SourceLedger {
+                path: saved.path.clone(),
+                incarnation: saved.incarnation.parse().ok()?,
+                read: saved.acked,
+                acknowledged: saved.acked,
+                holes: saved.holes.clone(),
+            })
+        });
+        self.files.values().map(Followed::ledger).chain(gone).collect()
+    }
+
     /// Writes the checkpoint. False if that failed.
     fn save(&mut self) -> bool {
+        self.tail.stats.ledger.publish(self.ledger());
         let live = self.files.values().map(Followed::saved);
         let files: Vec<Saved> = live.chain(self.tail.saved.iter().cloned()).collect();
         let mut files: Vec<Saved> = files;
@@ -451,13 +480,16 @@ impl Tailer {
         match self.tail.checkpoints.save(files) {
             Ok(()) => {
                 self.unsaved = false;
-                self.tail.health.good("checkpoint");
+                self.tail.health.good(CHECKPOINT);
                 true
             }
             Err(error) => {
                 self.tail.stats.errors.inc();
-                self.tail.health.bad("checkpoint", format!("can't be written: {error}"));
-                tracing::error!(%error, "can't write the checkpoint; nothing new is sent until that works");
+                // It is tried again soon: what stands is said once.
+                if self.tail.health.trouble(CHECKPOINT).is_none() {
+                    tracing::error!(%error, "can't write the checkpoint; no new file is read until that works");
+                }
+                self.tail.health.bad(CHECKPOINT, format!("can't be written: {error}"));
                 false
             }
         }
@@ -478,30 +510,22 @@ impl Tailer {
         self.due.look = false;
         let mut seen = HashSet::new();
         let mut folders = BTreeMap::new();
-        let (mut failed, mut complaint) = (0_u64, None);
+        let mut closed = Vec::new();
         for source in &sources {
-            for path in source.find(&mut folders) {
+            for path in source.find(&mut folders, &mut closed) {
                 match self.meet(source, &path, first) {
                     Ok(Some(id)) => {
                         seen.insert(id);
                     }
                     Ok(None) => {}
-                    Err(error) => {
-                        self.tail.stats.errors.inc();
-                        tracing::warn!(path = %path.display(), %error, "can't open the file; it is tried again");
-                        failed += 1;
-                        complaint.get_or_insert_with(|| format!("{}: {error}", path.display()));
-                    }
+                    // It was removed between the look into the folder and this one.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => closed.push((path, error)),
                 }
             }
         }
         self.tail.sources = sources;
-        match complaint {
-            None => self.tail.health.good("files"),
-            Some(first) => {
-                self.tail.health.bad("files", format!("{failed} can't be opened, such as {first}"))
-            }
-        }
+        self.complain(closed);
         self.by_path.clear();
         for (id, file) in &mut self.files {
             file.gone = !seen.contains(id) && !still_there(file);
@@ -533,6 +557,27 @@ impl Tailer {
         }
     }
 
+    /// Says which files and folders can't be read, each once in the log.
+    fn complain(&mut self, closed: Vec<(PathBuf, io::Error)>) {
+        match &closed[..] {
+            [] => self.tail.health.good("files"),
+            all => {
+                let named =
+                    all.iter().take(NAMED).map(|(path, error)| format!("{}: {error}", path.display()));
+                let named = named.collect::<Vec<_>>().join("; ");
+                let what = format!("{} files or folders can't be read: {named}", all.len());
+                self.tail.health.bad("files", what);
+            }
+        }
+        for (path, error) in &closed {
+            self.tail.stats.errors.inc();
+            if !self.closed.contains(path) {
+                tracing::warn!(path = %path.display(), %error, "can't be read; it is tried again and again, and then read from its beginning");
+            }
+        }
+        self.closed = closed.into_iter().map(|(path, _)| path).collect();
+    }
+
     /// Begins to follow a file that is not followed yet.
     fn meet(&mut self, source: &Source, path: &Path, first: bool) -> io::Result<Option<u64>> {
         let metadata = fs::metadata(path)?;
@@ -546,7 +591,7 @@ impl Tailer {
         let file = File::open(path)?;
         let life = match self.recognise(path, key, &file)? {
             Recognised::Another => return Ok(None),
-            Recognised::Known(life) => life,
+            Recognised::Known(life) => *life,
             Recognised::New => {
                 self.unsaved = true;
                 Life::new(if first && source.start == Start::End && !identity::is_gzip(path) {
@@ -584,7 +629,7 @@ impl Tailer {
             }
             if let Some(life) = Life::of(saved) {
                 self.tail.saved.remove(at);
-                return Ok(Recognised::Known(life));
+                return Ok(Recognised::Known(Box::new(life)));
             }
         }
         Ok(Recognised::New)
@@ -595,7 +640,7 @@ impl Tailer {
 enum Recognised {
     New,
     /// A life that was known before.
-    Known(Life),
+    Known(Box<Life>),
     /// A copy of a file that is followed already.
     Another,
 }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_yaml_ng::{Mapping, Value};
 
+/// Problems that are reported at once.
+const PROBLEMS_MAX: usize = 20;
 /// Longest configuration file, in bytes.
 const FILE_BYTES: u64 = 4 << 20;
 
@@ -22,18 +24,24 @@ pub trait Validate {
 /// A configuration that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("can't read the configuration {path}: {source}")]
+    #[error("can't read the configuration {path}")]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{origin}: {message}")]
-    Parse { origin: String, message: String },
-    #[error("{origin}: {}", problems.join("; "))]
+    #[error("{origin}{}", list(problems))]
     Invalid { origin: String, problems: Vec<String> },
+}
+
+/// One problem on the same line, several on lines of their own.
+fn list(problems: &[String]) -> String {
+    match problems {
+        [only] => format!(": {only}"),
+        all => format!(" has {} errors:\n  {}", all.len(), all.join("\n  ")),
+    }
 }
 
 /// Loads a configuration from a file (or from defaults where there is none) and the given environment variables.
 ///
 /// # Errors
-/// An unreadable file, a key or value that is not known, and all that [`Validate`] finds.
+/// An unreadable file, and all keys and values that are not known or that [`Validate`] finds, at once.
 pub fn load<T>(
     file: Option<&Path>,
     prefix: &str,
@@ -46,32 +54,93 @@ where
         None => ("configuration".to_string(), String::new()),
         Some(path) => (path.display().to_string(), read(path)?),
     };
-    // Once from the text alone, since only then errors carry a line.
-    let parse_error =
-        |error: serde_yaml_ng::Error| ConfigError::Parse { origin: origin.clone(), message: explain(&error) };
-    let mut config: T = if text.trim().is_empty() {
-        serde_yaml_ng::from_value(Value::Mapping(Mapping::new())).map_err(parse_error)?
-    } else {
-        serde_yaml_ng::from_str(&text).map_err(parse_error)?
+    let mut problems = Vec::new();
+    let Some((mut config, mut tree)) = parse::<T>(&text, &mut problems) else {
+        return Err(ConfigError::Invalid { origin, problems });
     };
-    let overrides: Vec<_> = environment
-        .into_iter()
-        .filter_map(|(name, value)| Some((path_of(&name, prefix)?, name, value)))
-        .collect();
-    if !overrides.is_empty() {
-        let mut tree: Value = serde_yaml_ng::from_str(&text).map_err(parse_error)?;
-        for (path, name, value) in overrides {
-            let parsed = serde_yaml_ng::from_str(&value).unwrap_or(Value::String(value));
-            set(&mut tree, &path, parsed);
-            config = serde_yaml_ng::from_value(tree.clone()).map_err(|error| ConfigError::Parse {
-                origin: format!("environment variable {name}"),
-                message: explain(&error),
-            })?;
+    for (name, value) in environment {
+        let Some(path) = path_of(&name, prefix) else { continue };
+        let mut changed = tree.clone();
+        set(&mut changed, &path, serde_yaml_ng::from_str(&value).unwrap_or(Value::String(value)));
+        match serde_yaml_ng::from_value(changed.clone()) {
+            Ok(with) => (config, tree) = (with, changed),
+            Err(error) => problems.push(format!("environment variable {name}: {}", explain(&error))),
         }
     }
-    let mut problems = Vec::new();
     config.validate(&mut problems);
     if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid { origin, problems }) }
+}
+
+/// Reads a text, and says of every entry that is not understood what is wrong: each is taken out and the rest read again, since the reader
+/// stops at the first. `None` where nothing is left that could be checked further.
+fn parse<T: DeserializeOwned>(text: &str, problems: &mut Vec<String>) -> Option<(T, Value)> {
+    let tree = |text: &str| match serde_yaml_ng::from_str(text) {
+        Ok(Value::Null) => Ok(Value::Mapping(Mapping::new())),
+        read => read,
+    };
+    // A text that is no YAML has no entries.
+    if let Err(error) = tree(text) {
+        problems.push(explain(&error));
+        return None;
+    }
+    let mut lines: Vec<&str> = text.lines().collect();
+    loop {
+        let text = lines.join("\n");
+        let tree = tree(&text).ok()?;
+        let read = match tree.as_mapping().is_some_and(Mapping::is_empty) {
+            // Nothing is not a mapping to the reader of texts.
+            true => serde_yaml_ng::from_value(tree.clone()),
+            // From the text, since only then errors carry a line.
+            false => serde_yaml_ng::from_str(&text),
+        };
+        let error = match read {
+            Ok(config) => return Some((config, tree)),
+            Err(error) => error,
+        };
+        problems.push(explain(&error));
+        let line = error.location()?.line().checked_sub(1)?;
+        if problems.len() >= PROBLEMS_MAX || !take_out(&mut lines, line) {
+            return None;
+        }
+    }
+}
+
+/// Spaces before a line's text.
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+fn is_empty(line: &str) -> bool {
+    line.trim().is_empty() || line.trim_start().starts_with('#')
+}
+
+/// Empties the lines of the entry that begins in a line, and those of what has no entries without it. False where the line is empty already.
+fn take_out(lines: &mut [&str], at: usize) -> bool {
+    let Some(line) = lines.get(at).copied().filter(|line| !is_empty(line)) else { return false };
+    let in_list = line.trim_start().strip_prefix("- ");
+    let column = in_list.map_or(indent(line), |rest| line.len() - rest.trim_start().len());
+    let end = lines[at + 1..].iter().position(|next| !is_empty(next) && indent(next) <= column);
+    let end = end.map_or(lines.len(), |n| at + 1 + n);
+    lines[at..end].fill("");
+    // Other entries of the same element of a list still need their dash.
+    if in_list.is_some() && lines.get(end).is_some_and(|next| indent(next) == column) {
+        lines[at] = &line[..=indent(line)];
+        return true;
+    }
+    while let Some(parent) = lines[..at].iter().rposition(|line| !is_empty(line)) {
+        let above = lines[parent];
+        let opens = above.trim_end().ends_with(':') || above.trim() == "-";
+        let below = lines[at..].iter().find(|line| !is_empty(line));
+        let has_more = below.is_some_and(|next| {
+            indent(next) > indent(above)
+                || (indent(next) == indent(above) && next.trim_start().starts_with('-'))
+        });
+        if !opens || has_more {
+            break;
+        }
+        lines[parent] = "";
+    }
+    true
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -210,7 +279,7 @@ mod tests {
         check(
             "agent: {listen: nowhere}\nnames: ['']",
             &[],
-            Err("FILE: agent.listen: `nowhere` is no address; names: a name is empty"),
+            Err("FILE has 2 errors:\n  agent.listen: `nowhere` is no address\n  names: a name is empty"),
         );
         check(
             "every: 3x",
@@ -223,17 +292,50 @@ mod tests {
             "",
             &[("WEIR_AGENT__LISTN", "b")],
             Err(
-                "environment variable WEIR_AGENT__LISTN: unknown field `listn`, expected `listen` or `limit`; did you mean `listen`?",
+                "FILE: environment variable WEIR_AGENT__LISTN: unknown field `listn`, expected `listen` or `limit`; did you mean `listen`?",
             ),
         );
     }
 
     #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let check = |text: &str, environment: &[(&str, &str)], parts: &[&str]| {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("weir.yaml");
+            std::fs::write(&file, text).unwrap();
+            let environment = environment.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+            let Err(ConfigError::Invalid { problems, .. }) = load::<Outer>(Some(&file), "WEIR", environment)
+            else {
+                panic!("{text} is wrong")
+            };
+            assert_eq!(problems.len(), parts.len(), "{problems:#?}");
+            for (problem, part) in problems.iter().zip(parts) {
+                assert!(problem.contains(part), "no `{part}` in {problems:#?}");
+            }
+        };
+        // The section has nothing else, and what stands below a wrong entry is a part of it.
+        check(
+            "agent:\n  lisen:\n    - a\n    # b\n    - c\nnmes: [a]\nevery: 3x\n",
+            &[],
+            &["`lisen`", "`nmes`", "`3x`"],
+        );
+        check("agent:\n  limit: 3 parsecs\n  listen: nowhere\n", &[], &["3 parsecs", "nowhere"]);
+        check("names:\n  - [a]\n  - ''\n", &[], &["expected a string", "a name is empty"]);
+        check("names:\n- [a]\nevery: 3x\n", &[], &["expected a string", "`3x`"]);
+        check(
+            "nmes: 1\n",
+            &[("WEIR_AGENT__LISTN", "b"), ("WEIR_AGENT__LISTEN", "nowhere")],
+            &["`nmes`", "LISTN", "nowhere"],
+        );
+        // What is no YAML is told alone.
+        check("agent: {\nnmes: 1\n", &[], &["while parsing a flow mapping at line 1"]);
+        let many: String = (0..100).map(|n| format!("key{n}: 1\n")).collect();
+        check(&many, &[], &["key"; PROBLEMS_MAX]);
+    }
+
+    #[test]
     fn a_missing_file_is_named() {
         let error = load::<Outer>(Some(Path::new("/nowhere/weir.yaml")), "WEIR", []).unwrap_err();
-        assert!(
-            error.to_string().starts_with("can't read the configuration /nowhere/weir.yaml: "),
-            "{error}"
-        );
+        assert_eq!(error.to_string(), "can't read the configuration /nowhere/weir.yaml");
     }
 }

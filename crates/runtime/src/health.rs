@@ -60,6 +60,12 @@ impl Health {
         self.0.bad.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
     }
 
+    /// What is wrong with a part right now, however short it lasts.
+    pub fn trouble(&self, part: &str) -> Option<String> {
+        let bad = self.0.bad.lock().unwrap_or_else(PoisonError::into_inner);
+        bad.get(part).map(|trouble| trouble.what.clone())
+    }
+
     /// The process takes what it is there for, or does so no longer.
     pub fn set_ready(&self, ready: bool) {
         self.0.ready.store(ready, Ordering::Relaxed);
@@ -102,6 +108,7 @@ mod tests {
         health.bad("spool", "full");
         health.bad("spool", "still full");
         assert_eq!(later(0).status, "ok");
+        assert_eq!((health.trouble("spool").as_deref(), health.trouble("disk")), (Some("still full"), None));
         let told = later(60);
         assert_eq!((told.status, told.reasons.len()), ("degraded", 1));
         assert_eq!((told.reasons[0].part, told.reasons[0].what.as_str()), ("spool", "still full"));

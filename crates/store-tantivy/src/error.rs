@@ -1,6 +1,8 @@
 //! Errors inside the engine, and what callers of the seam get to see of them.
 
+use std::fmt::Display;
 use std::io;
+use std::path::Path;
 
 use weir_store::{StoreError, StoreErrorKind, WriteError};
 
@@ -17,6 +19,12 @@ pub(crate) enum Error {
 impl Error {
     pub(crate) fn damaged(what: impl ToString) -> Self {
         Error::Damaged(what.to_string())
+    }
+
+    /// A file that names what counts can't be understood.
+    pub(crate) fn damaged_file(path: &Path, error: impl Display) -> Self {
+        let advice = "put it back from a backup, or move the data folder away to begin anew";
+        Error::Damaged(format!("{}: {error}; {advice}", path.display()))
     }
 
     pub(crate) fn on_write(self) -> WriteError {

@@ -4,6 +4,7 @@ pub(crate) mod fields;
 pub(crate) mod groups;
 pub(crate) mod histogram;
 pub(crate) mod hosts;
+pub(crate) mod ledger;
 pub(crate) mod logs;
 pub(crate) mod scatter;
 pub(crate) mod services;

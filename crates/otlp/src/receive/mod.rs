@@ -37,8 +37,8 @@ pub enum Refusal {
     #[error("the request has more than {} MiB, the most that is taken; send smaller batches", REQUEST_BYTES >> 20)]
     TooLarge,
     /// Nobody takes it now; the same request may come again.
-    #[error("what was sent can't be stored now; send it again")]
-    Busy { after: Duration },
+    #[error("what was sent can't be stored now, send it again: {why}")]
+    Busy { after: Duration, why: String },
     /// Nobody will take it until a person acts.
     #[error("{0}")]
     Broken(String),
@@ -59,7 +59,7 @@ impl Refusal {
     /// Seconds after which to send again, where that helps: the header `Retry-After`.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Busy { after } => Some(after.as_secs().max(1)),
+            Self::Busy { after, .. } => Some(after.as_secs().max(1)),
             _ => None,
         }
     }
@@ -133,8 +133,8 @@ impl Intake {
             Err(error) => error,
         };
         Err(match error.kind {
-            SendErrorKind::Retry { after } => Refusal::Busy { after },
-            SendErrorKind::Closed => Refusal::Busy { after: Duration::from_secs(1) },
+            SendErrorKind::Retry { after } => Refusal::Busy { after, why: error.message },
+            SendErrorKind::Closed => Refusal::Busy { after: Duration::from_secs(1), why: error.message },
             SendErrorKind::Refused => Refusal::Malformed(error.message),
             SendErrorKind::Fatal => Refusal::Broken(error.message),
         })

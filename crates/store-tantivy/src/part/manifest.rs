@@ -44,7 +44,8 @@ impl Manifest {
     pub(super) fn open(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Self, Replaced), Error> {
         let mut file = Replaced::open(disk.clone(), dir.join(MANIFEST))?;
         let manifest: Self = match file.content() {
-            Some(bytes) => serde_json::from_slice(bytes).map_err(Error::damaged)?,
+            Some(bytes) => serde_json::from_slice(bytes)
+                .map_err(|error| Error::damaged_file(&dir.join(MANIFEST), error))?,
             None => {
                 let first = ShardMeta { id: 1, ..ShardMeta::default() };
                 let manifest = Self { shards: vec![first], start: Commit::default() };

@@ -123,6 +123,9 @@ impl Appender {
                 let count = group.len() as u64;
                 {
                     let mut state = self.log.state();
+                    if std::mem::take(&mut state.stats.failing) {
+                        tracing::info!(log = %self.log.dir.display(), "writing to the log works again");
+                    }
                     state.stats.appended += count;
                     state.stats.syncs += 1;
                     state.stats.next += count;
@@ -136,9 +139,16 @@ impl Appender {
                 });
             }
             Err(error) => {
-                self.log.state().stats.failures += 1;
                 let message = format!("can't write to the log {}: {error}", self.log.dir.display());
-                tracing::error!("{message}; nothing of it was acknowledged, it is tried again");
+                let mut state = self.log.state();
+                state.stats.failures += 1;
+                // Senders come again soon: what stands is said once.
+                if !std::mem::replace(&mut state.stats.failing, true) {
+                    tracing::error!(
+                        "{message}; nothing of it was acknowledged, senders try again until that works"
+                    );
+                }
+                drop(state);
                 answer_all(group, |batch| {
                     Err(refuse(batch, SendErrorKind::Retry { after: RETRY }, message.clone()))
                 });

@@ -61,7 +61,7 @@ impl Default for Settings {
 pub enum OpenError {
     #[error("the log {} is in use by another process; only one may have it", .0.display())]
     InUse(PathBuf),
-    #[error("can't open the log {}: {source}", dir.display())]
+    #[error("can't open the log {}", dir.display())]
     Io { dir: PathBuf, source: io::Error },
 }
 
@@ -83,6 +83,8 @@ pub struct Stats {
     pub corrupt_positions: u64,
     /// Writes or syncs that failed since the start.
     pub failures: u64,
+    /// The last write failed: nothing is taken until one succeeds.
+    pub failing: bool,
 }
 
 #[derive(Debug)]
