@@ -26,6 +26,7 @@ test: test-web test-rust test-e2e ## Run every test
 
 test-rust: web ## Run the tests of the Rust code, and of the whole system
 	@scripts/servers.sh
+	scripts/sdks.sh install
 	cargo build -p weir
 	cargo test --workspace
 	@scripts/data-note.sh

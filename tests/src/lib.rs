@@ -5,5 +5,6 @@ pub mod disk;
 pub mod http;
 pub mod input;
 pub mod nginx;
+pub mod sdk;
 pub mod server;
 pub mod trainticket;
