@@ -89,6 +89,8 @@ impl Work {
     /// One life of the process.
     async fn session(&mut self, sim: &SimDisk, until: usize) -> Result<(), NoPower> {
         let store = again(sim, || self.open(sim))?;
+        // What a life before left full is sealed first, for the same reason as in `commit`.
+        store.wait_until_sealed(self.signal).await;
         let log = again(sim, || self.open_log(sim, store.resume(self.signal)))?;
         let sender = DiskLogSender::start(log.clone()).expect("a thread");
         let mut receiver = DiskLogReceiver::new(log.clone());
