@@ -204,7 +204,8 @@ pub trait Snapshot: Send + Sync {
     async fn keys(&self, signal: Signal, prefix: &str) -> Result<Vec<FieldKey>, StoreError>;
     /// Values of a key that begin with `prefix`, and how many records have each. The key is `service`, `operation`, `event` or an attribute, at the
     /// level that `resource.`, `scope.`, `span.` or `log.` before it names or at all three, of which each counts. Listed are the elements of lists,
-    /// texts below 1,024 bytes, numbers as the double next to them, and `true` and `false`.
+    /// texts below 1,024 bytes, numbers as the double next to them, and `true` and `false`; offsets and
+    /// ordinals need not be.
     async fn values(
         &self,
         signal: Signal,
