@@ -10,7 +10,7 @@ use weir_model::Signal;
 use weir_otlp::{GrpcSender, HttpSender};
 use weir_query_ui::ReceiverStatus;
 use weir_runtime::{Health, Metrics};
-use weir_transport::Sender;
+use weir_transport::{Sender, disk_log};
 
 use crate::config::{Config, Forward, Protocol};
 use crate::wiring::{DataFolder, Logs, Parts, host_name, receiver, say};
@@ -43,7 +43,9 @@ pub(crate) async fn run(args: AgentArgs, config: Config, shutdown: CancellationT
     };
     // A spool that was removed begins behind what was sent, so that positions never repeat.
     let [logs, spans, points] = [cursor(Signal::Logs)?, cursor(Signal::Spans)?, cursor(Signal::Metrics)?];
-    let spool = Logs::open(&folder, "spool", config.forward.spool_bytes.0, |signal| match signal {
+    let limits =
+        disk_log::Settings { max_bytes: config.forward.spool_bytes.0, ..disk_log::Settings::default() };
+    let spool = Logs::open(&folder, "spool", limits, |signal| match signal {
         Signal::Logs => logs.position(),
         Signal::Spans => spans.position(),
         Signal::Metrics => points.position(),

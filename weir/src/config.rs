@@ -64,6 +64,8 @@ pub(crate) struct Collector {
     pub(crate) commit_bytes: ByteSize,
     /// Largest size of a signal's log on disk.
     pub(crate) log_bytes: ByteSize,
+    /// Size at which a log goes on in a new file. Whole files are removed once what they hold is committed.
+    pub(crate) log_segment_bytes: ByteSize,
     /// Where `weir collector` takes what agents send: OTLP over HTTP, and over gRPC.
     pub(crate) intake_http: SocketAddr,
     pub(crate) intake_grpc: SocketAddr,
@@ -76,6 +78,7 @@ impl Default for Collector {
             commit_every: Period::secs(2),
             commit_bytes: ByteSize::mib(64),
             log_bytes: ByteSize::gib(4),
+            log_segment_bytes: ByteSize::mib(64),
             intake_http: loopback(7072),
             intake_grpc: loopback(7073),
         }

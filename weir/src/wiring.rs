@@ -76,13 +76,12 @@ impl Logs {
     pub(crate) fn open(
         folder: &DataFolder,
         name: &str,
-        max_bytes: u64,
+        limits: disk_log::Settings,
         first: impl Fn(Signal) -> Position,
     ) -> anyhow::Result<Self> {
         let mut logs = Vec::new();
         let mut open = |signal: Signal| -> anyhow::Result<Arc<dyn Sender>> {
-            let settings =
-                disk_log::Settings { max_bytes, first: first(signal), ..disk_log::Settings::default() };
+            let settings = disk_log::Settings { first: first(signal), ..limits.clone() };
             let dir = folder.path.join(name).join(signal.name());
             let log = DiskLog::open(folder.disk.clone(), &dir, signal, settings)?;
             let sender = DiskLogSender::start(log.clone())?;
@@ -163,7 +162,12 @@ impl Collecting {
         let held = |signal| store.stats(signal).records - store.stats(signal).expired;
         let (logs, spans) = (held(Signal::Logs), held(Signal::Spans));
         say("store", format_args!("{} holds {logs} log records and {spans} spans", folder.path.display()));
-        let logs = Logs::open(folder, "log", config.collector.log_bytes.0, |signal| store.resume(signal))?;
+        let limits = disk_log::Settings {
+            max_bytes: config.collector.log_bytes.0,
+            segment_bytes: config.collector.log_segment_bytes.0,
+            ..disk_log::Settings::default()
+        };
+        let logs = Logs::open(folder, "log", limits, |signal| store.resume(signal))?;
         logs.count(metrics, "weir_collector_log");
         let policy = Policy {
             commit_every: config.collector.commit_every.0,

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,11 +14,13 @@ pub enum LogFormat {
 }
 
 /// Installs the subscriber. `WEIR_LOG` takes the directives of tracing's `EnvFilter` (`debug`, `weir_agent=trace,info`); `default`
-/// serves where it is unset. Call once per process.
+/// serves where it is unset. At `debug` every step that makes something durable (`append`, `roll`, `commit`, `merge`, `close`, `seal`, `trim`,
+/// `checkpoint`) says when it begins (`new`) and ends (`close`, with the time it took). Call once per process.
 pub fn init(format: LogFormat, default: &str) {
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     match format {

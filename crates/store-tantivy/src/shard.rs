@@ -420,6 +420,7 @@ impl Shard {
     }
 
     fn merge(&mut self, ids: &[SegmentId], stop: &watch::Sender<bool>) -> Result<(), Error> {
+        let _step = tracing::debug_span!("merge", signal = %self.signal, segments = ids.len()).entered();
         let merging = self.writer()?.merge(ids).boxed();
         if let Err(error) = wait(merging, stop) {
             // The writer may take the merged segment for committed, which on the disk it is not.

@@ -48,6 +48,8 @@ impl Part {
         };
         let now = self.settings.clock.now();
         let mut durable = || -> Result<LedgerMark, Error> {
+            let _step =
+                tracing::debug_span!("commit", signal = %self.signal, batches = batches.len()).entered();
             let added = shards.open.index(&batches)?;
             let mark = Ledger::write(ledger_file.as_ref(), mark, &fresh)?;
             shards.open.commit(lanes.clone(), mark, added, now)?;
@@ -101,6 +103,7 @@ impl Part {
         if shards.open.rows() == 0 || !(full || old) {
             return Ok(());
         }
+        let _step = tracing::debug_span!("close", signal = %self.signal, rows = shards.open.rows()).entered();
         let mut manifest = shards.manifest.clone();
         let last = manifest.shards.last_mut().expect("the open shard");
         last.last_arrival = last_arrival;
@@ -157,6 +160,7 @@ impl Part {
         while !*self.stop.borrow()
             && let Some((id, mut shard)) = shards.full.pop_front()
         {
+            let _step = tracing::debug_span!("seal", signal = %self.signal, shard = id).entered();
             let sealed = MutexGuard::unlocked(&mut shards, || self.write_sealed(id, &mut shard));
             let named = sealed.and_then(|sealed| self.name_sealed(&mut shards, id, sealed));
             if let Err(error) = named {

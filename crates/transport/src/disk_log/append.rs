@@ -158,6 +158,8 @@ impl Appender {
 
     /// Writes the buffer to the last segment, or to a new one that begins at `first`.
     fn write(&mut self, first: Position) -> io::Result<()> {
+        let _step =
+            tracing::debug_span!("append", signal = %self.log.signal, bytes = self.buffer.len()).entered();
         let last = self.log.state().segments.last().cloned();
         let segment = match last {
             Some(segment) if segment.len < self.log.settings.segment_bytes => segment,
@@ -181,6 +183,7 @@ impl Appender {
     }
 
     fn roll(&self, first: Position) -> io::Result<Segment> {
+        let _step = tracing::debug_span!("roll", signal = %self.log.signal, %first).entered();
         let file = self.log.create_segment(first)?;
         let segment = Segment { first, file, len: 0 };
         self.log.state().segments.push(segment.clone());

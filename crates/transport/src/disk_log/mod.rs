@@ -163,10 +163,14 @@ impl DiskLog {
             let keep = state.segments.partition_point(|s| s.first <= position).saturating_sub(1);
             state.segments.drain(..keep).map(|s| s.first).collect()
         };
+        if removed.is_empty() {
+            return Ok(());
+        }
+        let _step = tracing::debug_span!("trim", signal = %self.signal, segments = removed.len()).entered();
         for first in &removed {
             self.disk.remove(&segment::path(&self.dir, *first))?;
         }
-        if removed.is_empty() { Ok(()) } else { self.disk.sync_dir(&self.dir) }
+        self.disk.sync_dir(&self.dir)
     }
 }
 
