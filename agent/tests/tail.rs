@@ -1,295 +1,500 @@
-//! Files of every fate, followed: each line comes once, whole, in order.
+//! Files of every fate, followed: each line comes once, whole, in order. A case is a list of what happens; T1 to T28 are the numbers of a
+//! list of what breaks agents in the field (rotation, truncation, reused names, crashes between any two of them).
 
-use std::collections::BTreeMap;
+mod rig;
+
 use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::os::unix::fs::{FileExt, symlink};
 
-use flate2::write::GzEncoder;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use weir_agent::{Config, Deps, SourceConfig, Start};
-use weir_disk::RealDisk;
-use weir_model::otlp::log_refs;
-use weir_model::{Incarnation, Signal, identity};
-use weir_runtime::{Health, Metrics, Period};
-use weir_transport::memory::MemoryLog;
-use weir_transport::{Event, Lane, Position, Receiver, Senders};
+use rig::{Mood, Rig};
 
-/// Generous: only reached when something is broken.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Rig {
-    folder: tempfile::TempDir,
-    log: MemoryLog,
-    start: Start,
-    running: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
+/// Something that happens to the files or the agent.
+#[derive(Debug, Clone, Copy)]
+enum Do {
+    /// Appends to a file.
+    Write(&'static str, &'static str),
+    /// Gives a file another content in place, as `cp /dev/null` and a writer do, or copytruncate.
+    Set(&'static str, &'static str),
+    /// Cuts a file whose writer keeps its position: what it writes next stands behind a hole.
+    Hole(&'static str, u64, &'static str),
+    Copy(&'static str, &'static str),
+    /// Also replaces a file, as editors do.
+    Rename(&'static str, &'static str),
+    Gzip(&'static str),
+    Remove(&'static str),
+    Link(&'static str, &'static str),
+    Start,
+    Stop,
+    /// kill -9.
+    Crash,
+    /// How the next hop behaves from now on.
+    Hop(Mood),
+    /// Until the agent holds it open.
+    Opened(&'static str),
+    /// Until it has let go of a removed file, whose disk is free then.
+    Released(&'static str),
+    /// Long enough for a sweep, and for records to be let out that wait for further lines.
+    Tick,
+    /// All that has come so far, in whatever order.
+    Expect(&'static [&'static str]),
+    /// How many records are flagged truncated.
+    Truncated(usize),
 }
 
-impl Rig {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("logs")).unwrap();
-        let log = MemoryLog::new(Lane { signal: Signal::Logs, partition: 0 });
-        Self { folder, log, start: Start::Beginning, running: None }
-    }
+use Do::*;
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join("logs").join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let mut file = OpenOptions::new().create(true).append(true).open(self.path(name)).unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-    }
-
-    async fn start(&mut self) {
-        let include = vec![format!("{}/logs/app*", self.folder.path().display())];
-        let sources = vec![SourceConfig { include, start: self.start, ..SourceConfig::default() }];
-        let loopback = "127.0.0.1:0".parse().unwrap();
-        let config = Config {
-            sources,
-            otlp_http: loopback,
-            otlp_grpc: loopback,
-            zipkin: None,
-            admin: None,
-            host_metrics: Period::secs(0),
-            ..Config::default()
-        };
-        let sender = Arc::new(self.log.clone());
-        let deps = Deps {
-            senders: Senders { logs: sender.clone(), spans: sender.clone(), metrics: sender },
-            disk: Arc::new(RealDisk),
-            data_dir: self.folder.path().join("data"),
-            metrics: Metrics::new(),
-            health: Health::default(),
-            host: "here".into(),
-        };
-        let agent = weir_agent::build(&config, deps).await.unwrap();
-        let shutdown = CancellationToken::new();
-        self.running = Some((shutdown.clone(), tokio::spawn(agent.run(shutdown))));
-    }
-
-    async fn stop(&mut self) {
-        let (shutdown, task) = self.running.take().unwrap();
-        shutdown.cancel();
-        task.await.unwrap().unwrap();
-    }
-
-    /// All records as a store would keep them: by incarnation and offset, first one wins.
-    fn records(&self) -> Vec<String> {
-        let mut kept: BTreeMap<(Incarnation, u64), String> = BTreeMap::new();
-        let mut order = Vec::new();
-        for batch in self.log.batches() {
-            for log in log_refs(&batch.body) {
-                let incarnation: Incarnation = log
-                    .resource
-                    .attrs()
-                    .get(identity::INCARNATION)
-                    .unwrap()
-                    .as_str()
-                    .unwrap()
-                    .parse()
-                    .unwrap();
-                let offset = log.log.attrs().get(identity::OFFSET).unwrap().as_int().unwrap() as u64;
-                let origin = batch.origins.iter().find(|o| o.incarnation == incarnation).expect("an origin");
-                assert!(origin.range.contains(&offset), "{offset} in {:?}", origin.range);
-                let body = log.log.body.as_str().unwrap().to_owned();
-                match kept.insert((incarnation, offset), body.clone()) {
-                    None => order.push(body),
-                    Some(before) => assert_eq!(before, body, "read again it is the same"),
-                }
-            }
+async fn run(rig: &mut Rig, step: Do) {
+    match step {
+        Write(name, text) => rig.write(name, text),
+        Set(name, text) => fs::write(rig.path(name), text).unwrap(),
+        Hole(name, at, text) => {
+            let file = OpenOptions::new().write(true).open(rig.path(name)).unwrap();
+            file.set_len(0).unwrap();
+            file.write_all_at(text.as_bytes(), at).unwrap();
         }
-        order
-    }
-
-    /// Waits until as many records have come, then compares.
-    async fn expect(&self, lines: &[&str]) {
-        let mut receiver = self.log.receiver();
-        let Ok(Event::Assigned(lane, _)) = receiver.next().await else { panic!("no lane") };
-        receiver.seek(lane, Position(0)).await.unwrap();
-        while self.records().len() < lines.len() {
-            let next = tokio::time::timeout(PATIENCE, receiver.next()).await;
-            next.unwrap_or_else(|_| panic!("only {:?} came", self.records())).unwrap();
+        Copy(from, to) => _ = fs::copy(rig.path(from), rig.path(to)).unwrap(),
+        Rename(from, to) => rig.rename(from, to),
+        Gzip(name) => rig.gzip(name),
+        Remove(name) => fs::remove_file(rig.path(name)).unwrap(),
+        Link(target, name) => {
+            let fresh = rig.path("link.new");
+            symlink(rig.path(target), &fresh).unwrap();
+            fs::rename(fresh, rig.path(name)).unwrap();
         }
-        let mut found = self.records();
-        let mut lines = lines.to_vec();
-        // Between files there is no order.
-        found.sort();
-        lines.sort();
-        assert_eq!(found, lines);
+        Start => rig.start().await,
+        Stop => rig.stop().await,
+        Crash => rig.crash().await,
+        Hop(mood) => rig.set_mood(mood),
+        Opened(name) => rig.opened(name).await,
+        Released(name) => rig.released(name).await,
+        Tick => rig.tick().await,
+        Expect(lines) => rig.expect(lines).await,
+        Truncated(count) => assert_eq!(rig.records().iter().filter(|r| r.truncated).count(), count),
     }
 }
 
-fn compress(path: &Path) {
-    let mut target = path.as_os_str().to_owned();
-    target.push(".gz");
-    let mut gzip = GzEncoder::new(fs::File::create(target).unwrap(), flate2::Compression::default());
-    gzip.write_all(&fs::read(path).unwrap()).unwrap();
-    gzip.finish().unwrap();
-    fs::remove_file(path).unwrap();
-}
-
-#[tokio::test]
-async fn lines_come_as_they_are_written() {
+/// Runs a case, then looks once more: nothing may come late, or again, also after a restart.
+async fn check(name: &str, steps: &[Do]) {
+    println!("{name}");
     let mut rig = Rig::new();
-    rig.write("app.log", "one\ntwo\nhal");
-    rig.start().await;
-    rig.expect(&["one", "two"]).await;
-    rig.write("app.log", "f\n\nlast\n");
-    rig.write("other.log", "not included\n");
-    rig.expect(&["one", "two", "half", "last"]).await;
-    rig.stop().await;
-}
-
-#[tokio::test]
-async fn files_that_take_turns_keep_their_own_resource() {
-    let mut rig = Rig::new();
-    // Longer than a turn, and both turns together shorter than a batch: the files alternate within it.
-    let lines: Vec<String> = ["app-a.log", "app-b.log"]
-        .iter()
-        .flat_map(|name| (0..1_500).map(move |n| format!("{name} {n} {}", "x".repeat(400))))
-        .collect();
-    for line in &lines {
-        rig.write(&line[..9], &format!("{line}\n"));
+    for step in steps {
+        run(&mut rig, *step).await;
     }
+    let all = rig.bodies();
+    rig.tick().await;
+    rig.expect(&all).await;
+    rig.crash().await;
     rig.start().await;
-    rig.expect(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    rig.tick().await;
+    rig.expect(&all).await;
     rig.stop().await;
-    for batch in rig.log.batches() {
-        for log in log_refs(&batch.body) {
-            let path = log.resource.attrs().get("log.file.path").unwrap().as_str().unwrap();
-            let body = log.log.body.as_str().unwrap();
-            assert!(path.ends_with(&body[..9]), "{body} in {path}");
-        }
+}
+
+async fn check_all(cases: &[(&str, &[Do])]) {
+    for (name, steps) in cases {
+        check(name, steps).await;
     }
 }
 
-#[tokio::test]
-async fn a_restart_goes_on_where_it_was() {
-    let mut rig = Rig::new();
-    rig.write("app.log", "one\nhal");
-    rig.start().await;
-    rig.expect(&["one"]).await;
-    rig.stop().await;
-    rig.write("app.log", "f\nthree\n");
-    rig.start().await;
-    rig.expect(&["one", "half", "three"]).await;
-    rig.stop().await;
-    let sent: usize = rig.log.batches().iter().map(|b| log_refs(&b.body).count()).sum();
-    assert_eq!(sent, 3, "nothing was sent again");
-}
-
-#[tokio::test]
-async fn files_from_before_the_data_folder_may_start_at_their_end() {
-    let mut rig = Rig::new();
-    rig.start = Start::End;
-    rig.write("app.log", "old\n");
-    rig.start().await;
-    // The checkpoint is there as soon as the first look is over.
-    let checkpoint = rig.folder.path().join("data/checkpoints.json");
-    let looked = async {
-        while !checkpoint.exists() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, looked).await.unwrap();
-    rig.write("app-2.log", "later file\n");
-    rig.expect(&["later file"]).await;
-    rig.write("app.log", "new\n");
-    rig.expect(&["later file", "new"]).await;
-    rig.stop().await;
-}
-
-#[tokio::test]
-async fn rotation_by_rename_and_compression() {
-    let mut rig = Rig::new();
-    rig.write("app.log", "one\n");
-    rig.start().await;
-    rig.expect(&["one"]).await;
-    rig.write("app.log", "two\n");
-    fs::rename(rig.path("app.log"), rig.path("app.log.1")).unwrap();
-    rig.write("app.log", "three\n");
-    rig.expect(&["one", "two", "three"]).await;
-    compress(&rig.path("app.log.1"));
-    rig.write("app.log", "four\n");
-    rig.expect(&["one", "two", "three", "four"]).await;
-    rig.stop().await;
-}
-
-#[tokio::test]
-async fn rotation_while_stopped() {
-    let mut rig = Rig::new();
-    rig.write("app.log", "one\n");
-    rig.start().await;
-    rig.expect(&["one"]).await;
-    rig.stop().await;
-    rig.write("app.log", "two\n");
-    fs::rename(rig.path("app.log"), rig.path("app.log.1")).unwrap();
-    compress(&rig.path("app.log.1"));
-    rig.write("app.log", "three\n");
-    rig.start().await;
-    rig.expect(&["one", "two", "three"]).await;
-    rig.stop().await;
-    rig.start().await;
-    rig.write("app.log", "four\n");
-    rig.expect(&["one", "two", "three", "four"]).await;
-    rig.stop().await;
-}
-
-#[tokio::test]
-async fn a_file_that_is_cut_begins_anew() {
-    let mut rig = Rig::new();
-    rig.write("app.log", "same first line\ntwo\n");
-    rig.start().await;
-    rig.expect(&["same first line", "two"]).await;
-    // As copytruncate does it: a copy, then the file is cut in place; the new first line is the old one.
-    fs::copy(rig.path("app.log"), rig.path("app.log.1")).unwrap();
-    fs::write(rig.path("app.log"), "same first line\n").unwrap();
-    rig.expect(&["same first line", "two", "same first line"]).await;
-    // Cut and filled beyond the old place at once.
-    fs::write(rig.path("app.log"), "quite another line, and longer\n").unwrap();
-    rig.expect(&["same first line", "two", "same first line", "quite another line, and longer"]).await;
-    rig.stop().await;
-}
-
-#[tokio::test]
-async fn files_with_the_same_head_are_all_read() {
-    let mut rig = Rig::new();
-    let banner = format!("{}\n", "banner".repeat(700));
-    let banner = banner.as_str();
-    for n in 0..30 {
-        rig.write(&format!("app{n:02}.log"), banner);
-    }
-    rig.start().await;
-    let line = banner.trim_end();
-    rig.expect(&vec![line; 30]).await;
-    rig.stop().await;
-}
-
-#[tokio::test]
-async fn a_stack_trace_stays_with_its_line() {
-    let mut rig = Rig::new();
-    rig.start().await;
-    rig.write("app.log", "10:00:00.000 ERROR x failed\njava.io.IOException: reset\n\tat a.B.c(B.java:1)\n10:00:01.000 INFO x next\n");
-    rig.expect(&[
-        "10:00:00.000 ERROR x failed\njava.io.IOException: reset\n\tat a.B.c(B.java:1)",
-        "10:00:01.000 INFO x next",
+#[tokio::test(flavor = "multi_thread")]
+async fn growing() {
+    check_all(&[
+        (
+            "lines come as they are written, a half line when it is whole, an empty one never",
+            &[
+                Write("app.log", "one\ntwo\nhal"),
+                Start,
+                Expect(&["one", "two"]),
+                Write("app.log", "f\n\nlast\n"),
+                Write("other.log", "not included\n"),
+                Expect(&["one", "two", "half", "last"]),
+            ],
+        ),
+        (
+            "T10 a half line over a crash",
+            &[
+                Write("app.log", "one\nhal"),
+                Start,
+                Expect(&["one"]),
+                Crash,
+                Start,
+                Tick,
+                Write("app.log", "f\n"),
+                Expect(&["one", "half"]),
+            ],
+        ),
+        (
+            "T10 a half line that never ends comes once, flagged",
+            &[
+                Write("app.log", "one\nunfin"),
+                Start,
+                Expect(&["one"]),
+                Remove("app.log"),
+                Expect(&["one", "unfin"]),
+                Truncated(1),
+            ],
+        ),
+        (
+            "T11 a line that is written slowly",
+            &[
+                Start,
+                Write("app.log", "s"),
+                Tick,
+                Write("app.log", "lo"),
+                Tick,
+                Write("app.log", "w\n"),
+                Expect(&["slow"]),
+            ],
+        ),
+        (
+            "T24 a restart goes on where it was",
+            &[
+                Write("app.log", "one\n"),
+                Start,
+                Expect(&["one"]),
+                Stop,
+                Write("app.log", "two\n"),
+                Start,
+                Expect(&["one", "two"]),
+            ],
+        ),
+        (
+            "T21 a next hop that refuses, then loses answers",
+            &[
+                Hop(Mood::Refuses),
+                Write("app.log", "one\ntwo\n"),
+                Start,
+                Opened("app.log"),
+                Hop(Mood::LosesAnswers),
+                Expect(&["one", "two"]),
+                Write("app.log", "three\n"),
+                Tick,
+                Expect(&["one", "two", "three"]),
+            ],
+        ),
     ])
     .await;
-    rig.stop().await;
 }
 
-#[tokio::test]
-async fn long_lines_are_cut_and_holes_are_skipped() {
-    let mut rig = Rig::new();
-    let long = "x".repeat(3 << 20);
-    rig.write("app.log", &format!("one\n{long}\n\0\0\0\0two\n"));
-    rig.start().await;
-    let cut = "x".repeat(1 << 20);
-    rig.expect(&["one", &cut, "two"]).await;
-    rig.stop().await;
+#[tokio::test(flavor = "multi_thread")]
+async fn rotated_by_renaming() {
+    check_all(&[
+        (
+            "renamed, then compressed",
+            &[
+                Write("app.log", "one\n"),
+                Start,
+                Expect(&["one"]),
+                Write("app.log", "two\n"),
+                Rename("app.log", "app.log.1"),
+                Write("app.log", "three\n"),
+                Expect(&["one", "two", "three"]),
+                Gzip("app.log.1"),
+                Write("app.log", "four\n"),
+                Expect(&["one", "two", "three", "four"]),
+            ],
+        ),
+        (
+            "T1 five times while nothing is taken, to names that are not looked for",
+            &[
+                Write("app.log", "0\n"),
+                Start,
+                Expect(&["0"]),
+                Hop(Mood::Waits),
+                Write("app.log", "1\n"),
+                Rename("app.log", "old.1"),
+                Write("app.log", "2\n"),
+                Opened("app.log"),
+                Write("app.log", "3\n"),
+                Rename("app.log", "old.2"),
+                Write("app.log", "4\n"),
+                Opened("app.log"),
+                Write("app.log", "5\n"),
+                Rename("app.log", "old.3"),
+                Write("app.log", "6\n"),
+                Opened("app.log"),
+                Rename("app.log", "old.4"),
+                // The writer has not noticed yet.
+                Write("old.4", "7\n"),
+                Write("app.log", "8\n"),
+                Opened("app.log"),
+                Rename("app.log", "old.5"),
+                Write("app.log", "9\n"),
+                Opened("app.log"),
+                Hop(Mood::Takes),
+                Expect(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
+            ],
+        ),
+        (
+            "T2 compressed before it was read to its end; T28 its disk is free soon",
+            &[
+                Write("app.log", "one\n"),
+                Start,
+                Expect(&["one"]),
+                Hop(Mood::Waits),
+                Write("app.log", "two\n"),
+                Rename("app.log", "app.log.1"),
+                Gzip("app.log.1"),
+                Write("app.log", "three\n"),
+                Opened("app.log"),
+                Hop(Mood::Takes),
+                Expect(&["one", "two", "three"]),
+                Released("app.log.1"),
+            ],
+        ),
+        (
+            "T3 renamed and compressed while it was stopped",
+            &[
+                Write("app.log", "one\n"),
+                Start,
+                Expect(&["one"]),
+                Crash,
+                Write("app.log", "two\n"),
+                Rename("app.log", "app.log.1"),
+                Gzip("app.log.1"),
+                Write("app.log", "three\n"),
+                Start,
+                Expect(&["one", "two", "three"]),
+                Stop,
+                Start,
+                Write("app.log", "four\n"),
+                Expect(&["one", "two", "three", "four"]),
+            ],
+        ),
+        (
+            "T3 twice, with the same first line in every file",
+            &[
+                Write("app.log", "banner\n"),
+                Start,
+                Expect(&["banner"]),
+                Crash,
+                Write("app.log", "one\n"),
+                Rename("app.log", "app.log.2"),
+                Gzip("app.log.2"),
+                Write("app.log", "banner\ntwo\n"),
+                Rename("app.log", "app.log.1"),
+                Write("app.log", "banner\nthree\n"),
+                Start,
+                Expect(&["banner", "one", "banner", "two", "banner", "three"]),
+            ],
+        ),
+        (
+            "killed before anything was acknowledged, and compressed",
+            &[
+                Hop(Mood::LosesAnswers),
+                Write("app.log", "one\ntwo\n"),
+                Start,
+                Expect(&["one", "two"]),
+                Crash,
+                Write("app.log", "three\n"),
+                Rename("app.log", "app-20240501.log"),
+                Gzip("app-20240501.log"),
+                Start,
+                Expect(&["one", "two", "three"]),
+            ],
+        ),
+        (
+            "T13 the rest of a stack trace is written after the rename",
+            &[
+                Write("app.log", "10:00:00.000 INFO x first\n"),
+                Start,
+                Expect(&["10:00:00.000 INFO x first"]),
+                Crash,
+                Write("app.log", "10:00:00.000 ERROR x failed\njava.io.IOException: reset\n"),
+                Rename("app.log", "app.log.1"),
+                Write("app.log.1", "\tat a.B.c(B.java:1)\n10:00:01.000 INFO x next\n"),
+                Write("app.log", "10:00:02.000 INFO x new\n"),
+                Start,
+                Expect(&[
+                    "10:00:00.000 INFO x first",
+                    "10:00:00.000 ERROR x failed\njava.io.IOException: reset\n\tat a.B.c(B.java:1)",
+                    "10:00:01.000 INFO x next",
+                    "10:00:02.000 INFO x new",
+                ]),
+            ],
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_in_place() {
+    check_all(&[
+        (
+            "T4 the new first line is the old one; T5 filled beyond the old place at once",
+            &[
+                Write("app.log", "same first line\ntwo\n"),
+                Start,
+                Expect(&["same first line", "two"]),
+                Copy("app.log", "app.log.1"),
+                Set("app.log", "same first line\n"),
+                Expect(&["same first line", "two", "same first line"]),
+                Set("app.log", "quite another line, and longer\n"),
+                Expect(&["same first line", "two", "same first line", "quite another line, and longer"]),
+            ],
+        ),
+        (
+            "T5 copied, cut and filled while it was stopped",
+            &[
+                Write("app.log", "a\nb\n"),
+                Start,
+                Expect(&["a", "b"]),
+                Crash,
+                Write("app.log", "c\n"),
+                Copy("app.log", "app.log.1"),
+                Set("app.log", "d\ne\nf\ng\n"),
+                Start,
+                Expect(&["a", "b", "c", "d", "e", "f", "g"]),
+            ],
+        ),
+        (
+            "T5 in the middle of a line, which its copy ends",
+            &[
+                Write("app.log", "one\nha"),
+                Start,
+                Expect(&["one"]),
+                Tick,
+                Write("app.log", "lf\ntwo\n"),
+                Copy("app.log", "app.log.1"),
+                Set("app.log", "three\n"),
+                Expect(&["one", "half", "two", "three"]),
+                Truncated(0),
+            ],
+        ),
+        (
+            "cut in the middle of a line, of which there is no copy",
+            &[
+                Write("app.log", "one\nha"),
+                Start,
+                Expect(&["one"]),
+                Tick,
+                Set("app.log", "b\n"),
+                Expect(&["one", "ha", "b"]),
+                Truncated(1),
+            ],
+        ),
+        (
+            "T6 its writer keeps its place and leaves a hole",
+            &[
+                Write("app.log", "one\ntwo\n"),
+                Start,
+                Expect(&["one", "two"]),
+                Copy("app.log", "app.log.1"),
+                Hole("app.log", 8, "three\n"),
+                Write("app.log", "four\n"),
+                Expect(&["one", "two", "three", "four"]),
+            ],
+        ),
+        (
+            "T28 emptied, and filled again later",
+            &[
+                Write("app.log", "one\n"),
+                Start,
+                Expect(&["one"]),
+                Set("app.log", ""),
+                Tick,
+                Write("app.log", "two\n"),
+                Expect(&["one", "two"]),
+            ],
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replaced() {
+    check_all(&[
+        (
+            "T7 removed and made anew, shorter and longer",
+            &[
+                Write("app.log", "one\ntwo\n"),
+                Start,
+                Expect(&["one", "two"]),
+                Remove("app.log"),
+                Write("app.log", "b\n"),
+                Expect(&["one", "two", "b"]),
+                Remove("app.log"),
+                Write("app.log", "longer than what was there before\n"),
+                Expect(&["one", "two", "b", "longer than what was there before"]),
+            ],
+        ),
+        (
+            "T7 the same while it was stopped",
+            &[
+                Write("app.log", "one\ntwo\n"),
+                Start,
+                Expect(&["one", "two"]),
+                Crash,
+                Remove("app.log"),
+                Write("app.log", "b\n"),
+                Start,
+                Expect(&["one", "two", "b"]),
+                Crash,
+                Remove("app.log"),
+                Write("app.log", "longer than what was there before\n"),
+                Start,
+                Expect(&["one", "two", "b", "longer than what was there before"]),
+            ],
+        ),
+        (
+            "T28 an editor writes it anew with a line more",
+            &[
+                Write("app.log", "one\ntwo\n"),
+                Start,
+                Expect(&["one", "two"]),
+                Write("fresh", "one\ntwo\nthree\n"),
+                Rename("fresh", "app.log"),
+                Expect(&["one", "two", "three"]),
+                Write("app.log", "four\n"),
+                Expect(&["one", "two", "three", "four"]),
+            ],
+        ),
+        (
+            "T15 a link whose target changes, is gone, and is there again",
+            &[
+                Write("a", "one\n"),
+                Link("a", "app.log"),
+                Start,
+                Expect(&["one"]),
+                Write("b", "two\n"),
+                Link("b", "app.log"),
+                Opened("b"),
+                // Its writer has not noticed yet.
+                Write("a", "three\n"),
+                Expect(&["one", "two", "three"]),
+                Link("nowhere", "app.log"),
+                Tick,
+                Write("nowhere", "four\n"),
+                Expect(&["one", "two", "three", "four"]),
+                Link("b", "app.log"),
+                Write("b", "five\n"),
+                Expect(&["one", "two", "three", "four", "five"]),
+            ],
+        ),
+        (
+            "T27 two names of one file",
+            &[
+                Write("app.log", "one\n"),
+                Link("app.log", "app-link.log"),
+                Start,
+                Expect(&["one"]),
+                Write("app.log", "two\n"),
+                Expect(&["one", "two"]),
+            ],
+        ),
+        (
+            "T18 what can't be opened holds nothing up",
+            &[
+                Link("app-loop.log", "app-loop.log"),
+                Link("missing", "app-0.log"),
+                Write("app.log", "one\n"),
+                Start,
+                Expect(&["one"]),
+                Remove("app-loop.log"),
+                Write("app-loop.log", "two\n"),
+                Expect(&["one", "two"]),
+            ],
+        ),
+    ])
+    .await;
 }

@@ -82,6 +82,11 @@ impl Bodies {
         derived.write(&mut self.spans);
     }
 
+    /// Whether something of a file is in them.
+    pub(super) fn hold(&self, file: u64) -> bool {
+        self.files.contains(&file)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }

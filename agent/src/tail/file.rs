@@ -1,10 +1,9 @@
 //! One followed file: where reading stands, what is acknowledged, and how it is recognised.
 
-use std::collections::VecDeque;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,13 +17,17 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::bodies::{self, Bodies};
 use super::discover::Source;
-use super::{HEAD_BYTES, LINE_BYTES, TURN_BYTES, identity, records};
+use super::identity::Head;
+use super::{LINE_BYTES, MARKER_BYTES, TURN_BYTES, identity, records};
 use crate::checkpoint::Saved;
 use crate::ledger::{Hole, HoleCause, SourceLedger, add_hole};
 use crate::stats::{FileGauge, SourceStats};
 
 /// How long a file whose name is gone is still followed: its writer may not have noticed.
 const ROTATE_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a file that holds the beginning of another one may be a copy that is being made.
+const COPY_WAIT: Duration = Duration::from_secs(5);
 
 /// Where bytes come from.
 #[derive(Debug)]
@@ -70,15 +73,15 @@ pub(super) struct Followed {
     batch_start: u64,
     /// Everything below is acknowledged.
     pub(super) acked: u64,
-    head: (u64, u64),
-    /// Hash of the bytes before `acked`.
-    acked_marker: u64,
-    /// Ends of ranges that are under way, each with the hash of the bytes before it, taken while they were surely there.
-    sent: VecDeque<(u64, u64)>,
-    /// Hash of the bytes before `read`, to notice that a file was cut and written again.
-    read_marker: Option<u64>,
+    head: Head,
+    /// The last bytes before `read`, as they were read: they show that a file was cut and written again.
+    last: Vec<u8>,
+    /// How far an earlier run had read this life of the file, and the hash of the last bytes before that.
+    known: (u64, u64),
     holes: Vec<Hole>,
     last_data: Instant,
+    /// Since when there has been nothing to read.
+    quiet_since: Option<Instant>,
     /// The name is gone or means another file: the rest is read, then it is let go.
     pub(super) gone: bool,
 }
@@ -115,20 +118,25 @@ impl Followed {
         file: File,
         saved: Life,
     ) -> io::Result<Self> {
-        let (head, content, read_marker) = match identity::is_gzip(path) {
-            false => {
-                (identity::head(&file, HEAD_BYTES)?, Content::Plain, identity::marker(&file, saved.from)?)
-            }
+        // What was not read yet says nothing: the file may be cut before it is.
+        let head_len = saved.saved.as_ref().map_or(0, |saved| saved.head_len).max(saved.from);
+        let (head, content, last) = match identity::is_gzip(path) {
+            false => (
+                Head::of(identity::first(&file, head_len)?),
+                Content::Plain,
+                identity::before(&file, saved.from)?,
+            ),
             true => {
-                let head = identity::head_of_gzip(&file)?;
+                let head = Head::of(identity::first_of_gzip(&file)?);
                 let known = saved.saved.clone().unwrap_or_else(|| Saved {
                     path: path.to_owned(),
                     incarnation: saved.incarnation.to_string(),
                     device: 0,
                     inode: 0,
                     acked: 0,
-                    head_len: head.0,
-                    head_hash: head.1,
+                    head_len: head.mark().0,
+                    head_hash: head.mark().1,
+                    read: 0,
                     marker: xxh3_64(b""),
                     decisions: Vec::new(),
                     holes: Vec::new(),
@@ -137,7 +145,7 @@ impl Followed {
                 let known = Box::new(Saved { path: path.to_owned(), device, inode, ..known });
                 let mut decoder = Box::new(MultiGzDecoder::new(file.try_clone()?));
                 io::copy(&mut decoder.by_ref().take(saved.from), &mut io::sink())?;
-                (head, Content::Gzip { decoder, ended: false, saved: known }, None)
+                (head, Content::Gzip { decoder, ended: false, saved: known }, Vec::new())
             }
         };
         Ok(Self {
@@ -164,11 +172,11 @@ impl Followed {
             batch_start: saved.from,
             acked: saved.from,
             head,
-            acked_marker: read_marker.unwrap_or_default(),
-            sent: VecDeque::new(),
-            read_marker,
+            last,
+            known: saved.saved.map_or((0, 0), |saved| (saved.read, saved.marker)),
             holes: saved.holes,
             last_data: Instant::now(),
+            quiet_since: None,
             gone: false,
         })
     }
@@ -180,24 +188,55 @@ impl Followed {
         bodies::place(attrs, &self.path.to_string_lossy(), &self.incarnation.to_string());
     }
 
+    /// Goes on with another file that begins with what was read of this one, as an editor leaves it that writes a file anew.
+    pub(super) fn move_to(&mut self, file: File, metadata: &Metadata) {
+        self.file = file;
+        self.key = identity::key(metadata);
+        self.gone = false;
+    }
+
+    /// Whether no name leads to it any more, and all of it was read.
+    pub(super) fn is_removed_and_read(&self) -> io::Result<bool> {
+        let metadata = self.file.metadata()?;
+        Ok(matches!(self.content, Content::Plain) && metadata.nlink() == 0 && metadata.len() == self.read)
+    }
+
+    /// Whether another file is a copy of this one that is not whole yet. One that no longer grows is a file that begins alike.
+    pub(super) fn is_copied_to(&self, copy: &File) -> io::Result<bool> {
+        let metadata = copy.metadata()?;
+        let end = metadata.len();
+        Ok(end < self.read
+            && metadata.modified()?.elapsed().is_ok_and(|quiet| quiet < COPY_WAIT)
+            && identity::first(copy, end)? == identity::first(&self.file, end)?
+            && identity::before(copy, end)? == identity::before(&self.file, end)?)
+    }
+
+    /// Whether there is a line without its end, or a record that may go on.
+    pub(super) fn is_unfinished(&self) -> bool {
+        !self.carry.is_empty() || self.stream.is_holding()
+    }
+
     /// Whether the file was cut, or cut and written again, since it was read last.
     fn was_cut(&self) -> io::Result<bool> {
         if matches!(self.content, Content::Gzip { .. }) {
             return Ok(false);
         }
-        Ok(self.file.metadata()?.len() < self.read
-            || identity::marker(&self.file, self.read)? != self.read_marker)
+        Ok(self.file.metadata()?.len() < self.read || identity::before(&self.file, self.read)? != self.last)
     }
 
     /// Whether there is nothing to read, and nothing that must be noticed.
     pub(super) fn is_idle(&mut self) -> io::Result<bool> {
-        match &self.content {
+        let idle = match &self.content {
             Content::Plain => {
                 self.len = self.file.metadata()?.len();
-                Ok(self.len == self.read && identity::marker(&self.file, self.read)? == self.read_marker)
+                self.len == self.read && identity::before(&self.file, self.read)? == self.last
             }
-            Content::Gzip { ended, .. } => Ok(*ended),
+            Content::Gzip { ended, .. } => *ended,
+        };
+        if idle {
+            self.quiet_since.get_or_insert_with(Instant::now);
         }
+        Ok(idle)
     }
 
     /// Whether the name is gone and so long has nothing come that nothing will.
@@ -221,19 +260,21 @@ impl Followed {
         if n == 0 {
             return Ok(if self.was_cut()? { Turn::Cut } else { Turn::AtEnd });
         }
-        if self.carry.is_empty() && self.was_cut()? {
+        if self.was_cut()? {
             return Ok(Turn::Cut);
         }
         self.last_data = Instant::now();
+        self.quiet_since = None;
         buf[..kept].copy_from_slice(&self.carry);
         self.read += n as u64;
         self.stats.read_bytes.inc_by(n as u64);
         self.take(&buf[..kept + n], kept, now, out);
         if matches!(self.content, Content::Plain) {
-            self.read_marker = identity::marker(&self.file, self.read)?;
-            if self.head.0 < HEAD_BYTES {
-                self.head = identity::head(&self.file, HEAD_BYTES.min(self.read))?;
-            }
+            // From what was read: the file may have been cut since.
+            self.last.extend_from_slice(&buf[kept + n.saturating_sub(MARKER_BYTES as usize)..kept + n]);
+            let excess = self.last.len().saturating_sub(MARKER_BYTES as usize);
+            self.last.drain(..excess);
+            self.head.take(self.read - n as u64, &buf[kept..kept + n]);
         }
         Ok(Turn::Read)
     }
@@ -253,6 +294,9 @@ impl Followed {
         }
         let used = self.parse(Input::Lines(bytes), now, out);
         let line = &bytes[used..];
+        let hole = line.iter().take_while(|byte| **byte == 0).count();
+        self.stream.skip(hole as u64);
+        let line = &line[hole..];
         let held = line.len().min(LINE_BYTES);
         self.carry.clear();
         self.carry.extend_from_slice(&line[..held]);
@@ -294,9 +338,10 @@ impl Followed {
         self.stream.is_holding()
     }
 
-    /// Whether a record has been waiting for further lines since before `since`.
+    /// Whether a record has been waiting for further lines since before `since`. What lies in the file unread while the next hop takes nothing
+    /// does not count as missing.
     pub(super) fn waits_since(&self, since: Instant) -> bool {
-        self.stream.is_holding() && self.last_data < since
+        self.stream.is_holding() && self.quiet_since.is_some_and(|quiet| quiet < since)
     }
 
     /// Decides that the waiting record is complete, and writes it.
@@ -318,11 +363,6 @@ impl Followed {
     /// Takes what was written so far as the range of a batch.
     pub(super) fn take_range(&mut self) -> Range<u64> {
         let range = self.batch_start..self.stream.resume();
-        if !range.is_empty()
-            && let Ok(Some(marker)) = identity::marker(&self.file, range.end)
-        {
-            self.sent.push_back((range.end, marker));
-        }
         self.batch_start = range.end;
         self.stats.queued_bytes.inc_by(range.end - range.start);
         range
@@ -347,9 +387,6 @@ impl Followed {
     pub(super) fn acknowledge(&mut self, end: u64) {
         self.stats.acknowledged_bytes.inc_by(end.saturating_sub(self.acked));
         self.acked = self.acked.max(end);
-        while let Some((_, marker)) = self.sent.pop_front_if(|(sent, _)| *sent <= end) {
-            self.acked_marker = marker;
-        }
         let from = match &self.content {
             Content::Plain => self.acked,
             Content::Gzip { saved, .. } => saved.acked,
@@ -370,7 +407,9 @@ impl Followed {
     /// Remembers under which name and how long the file was seen. Returns whether that is new.
     pub(super) fn seen(&mut self, path: &Path, metadata: &Metadata) -> bool {
         let grown = std::mem::replace(&mut self.len, metadata.len()) != metadata.len();
-        let renamed = self.path != path;
+        // Of two names it keeps the one that it has.
+        let still = || fs::metadata(&self.path).is_ok_and(|metadata| identity::key(&metadata) == self.key);
+        let renamed = self.path != path && !still();
         if renamed {
             self.path = path.to_owned();
             self.target = target(path);
@@ -399,7 +438,9 @@ impl Followed {
                 ..saved.as_ref().clone()
             };
         }
-        let head_len = self.head.0.min(HEAD_BYTES);
+        let (head_len, head_hash) = self.head.mark();
+        // Where an earlier run was further, it is still recognised by that.
+        let (read, marker) = self.known.max((self.read, xxh3_64(&self.last)));
         Saved {
             path: self.path.clone(),
             incarnation: self.incarnation.to_string(),
@@ -407,8 +448,9 @@ impl Followed {
             inode: self.key.1,
             acked: self.acked,
             head_len,
-            head_hash: self.head.1,
-            marker: self.acked_marker,
+            head_hash,
+            read,
+            marker,
             decisions: self.decisions.iter().map(Decision::to_string).collect(),
             holes: self.holes.clone(),
         }

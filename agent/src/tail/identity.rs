@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use xxhash_rust::xxh3::xxh3_64;
@@ -11,17 +11,56 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{HEAD_BYTES, MARKER_BYTES};
 use crate::checkpoint::Saved;
 
-/// Hash of the first `len` bytes at the most, and how many there were.
-pub(super) fn head(file: &File, len: u64) -> io::Result<(u64, u64)> {
-    let bytes = read_at(file, 0, len.min(HEAD_BYTES) as usize)?;
-    Ok((bytes.len() as u64, xxh3_64(&bytes)))
+/// The first bytes of a file, as they were read: it may be cut and written again at any time.
+#[derive(Debug)]
+pub(super) struct Head {
+    len: u64,
+    hash: u64,
+    /// Until there are as many as are looked at.
+    bytes: Vec<u8>,
 }
 
-/// Hash of the last bytes before an offset; `None` where the file ends before it.
-pub(super) fn marker(file: &File, offset: u64) -> io::Result<Option<u64>> {
+impl Head {
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        let mut head = Self { len: 0, hash: 0, bytes };
+        head.settle();
+        head
+    }
+
+    /// Takes bytes that were read at `at`.
+    pub(super) fn take(&mut self, at: u64, bytes: &[u8]) {
+        if self.len < HEAD_BYTES
+            && let Some(known) = self.len.checked_sub(at)
+            && let Some(more) = bytes.get(known as usize..)
+        {
+            self.bytes.extend_from_slice(more);
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        self.bytes.truncate(HEAD_BYTES as usize);
+        (self.len, self.hash) = (self.bytes.len() as u64, xxh3_64(&self.bytes));
+        if self.len == HEAD_BYTES {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// How many there are, and their hash.
+    pub(super) fn mark(&self) -> (u64, u64) {
+        (self.len, self.hash)
+    }
+}
+
+/// The first bytes of a file, at most `len` and at most as many as are looked at.
+pub(super) fn first(file: &File, len: u64) -> io::Result<Vec<u8>> {
+    read_at(file, 0, len.min(HEAD_BYTES) as usize)
+}
+
+/// The last bytes before an offset; fewer where the file ends before it.
+pub(super) fn before(file: &File, offset: u64) -> io::Result<Vec<u8>> {
     let len = offset.min(MARKER_BYTES);
-    let bytes = read_at(file, offset - len, len as usize)?;
-    Ok((bytes.len() as u64 == len).then(|| xxh3_64(&bytes)))
+    read_at(file, offset - len, len as usize)
 }
 
 fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -39,15 +78,15 @@ fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
 
 /// Whether a file is the one that was saved, perhaps grown since.
 pub(super) fn is_same(saved: &Saved, file: &File) -> io::Result<bool> {
-    Ok(head(file, saved.head_len)? == (saved.head_len, saved.head_hash)
-        && marker(file, saved.acked)? == Some(saved.marker))
+    Ok(Head::of(first(file, saved.head_len)?).mark() == (saved.head_len, saved.head_hash)
+        && xxh3_64(&before(file, saved.read)?) == saved.marker)
 }
 
 /// Whether a compressed file holds the one that was saved, perhaps grown since.
 pub(super) fn holds(saved: &Saved, file: &File) -> io::Result<bool> {
     rewind(file)?;
     let mut content = MultiGzDecoder::new(file.try_clone()?);
-    let wanted = saved.acked.max(saved.head_len);
+    let wanted = saved.read.max(saved.head_len);
     let (mut at, mut head, mut last) = (0u64, Vec::new(), Vec::new());
     let mut buf = vec![0; 64 * 1024];
     while at < wanted {
@@ -63,24 +102,22 @@ pub(super) fn holds(saved: &Saved, file: &File) -> io::Result<bool> {
                 return Ok(false);
             }
         }
-        if at < saved.acked {
-            let before = (saved.acked - at).min(n as u64) as usize;
-            last.extend_from_slice(&buf[..before]);
-            let excess = last.len().saturating_sub(saved.acked.min(MARKER_BYTES) as usize);
-            last.drain(..excess);
-        }
+        let before = saved.read.saturating_sub(at).min(n as u64) as usize;
+        last.extend_from_slice(&buf[..before]);
+        let excess = last.len().saturating_sub(saved.read.min(MARKER_BYTES) as usize);
+        last.drain(..excess);
         at += n as u64;
     }
     Ok(xxh3_64(&head) == saved.head_hash && xxh3_64(&last) == saved.marker)
 }
 
-/// Hash of the first bytes of a compressed file's content, and how many there were.
-pub(super) fn head_of_gzip(file: &File) -> io::Result<(u64, u64)> {
+/// The first bytes of a compressed file's content.
+pub(super) fn first_of_gzip(file: &File) -> io::Result<Vec<u8>> {
     rewind(file)?;
     let mut head = Vec::new();
     MultiGzDecoder::new(file.try_clone()?).take(HEAD_BYTES).read_to_end(&mut head)?;
     rewind(file)?;
-    Ok((head.len() as u64, xxh3_64(&head)))
+    Ok(head)
 }
 
 /// Decoders read from the file's own position.
@@ -97,12 +134,54 @@ pub(super) fn is_gzip(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "gz")
 }
 
-/// Whether one name looks like a rotated form of another: `app.log` and `app.log.1`, `app.log-20240501.gz`.
-pub(super) fn is_rotated_name(rotated: &Path, live: &Path) -> bool {
-    match (rotated.to_str(), live.to_str()) {
-        (Some(rotated), Some(live)) => {
-            rotated.strip_prefix(live).is_some_and(|rest| rest.starts_with(['.', '-', '_']))
+/// The names of which this may be a rotated form: `app.log` for `app.log.1`, `app.log-20240501.gz`, `app-20240501.log` and
+/// `app.2024-05-01.0.log.gz`.
+pub(super) fn names_before_rotation(path: &Path) -> Vec<PathBuf> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Vec::new();
+    };
+    let is_mark = |c: char| matches!(c, '.' | '-' | '_');
+    let ends = name.char_indices().filter(|(at, c)| *at > 0 && is_mark(*c));
+    let mut names: Vec<PathBuf> = ends.map(|(at, _)| dir.join(&name[..at])).collect();
+    // What stands between a mark and the next one is left out where it is a number.
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let is_number = |part: &str| part.len() > 1 && part[1..].bytes().all(|b| b.is_ascii_digit());
+    let mut plain = String::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let end = rest.char_indices().skip(1).find(|(_, c)| is_mark(*c)).map_or(rest.len(), |(at, _)| at);
+        let (part, after) = rest.split_at(end);
+        if !(part.starts_with(is_mark) && is_number(part)) {
+            plain.push_str(part);
         }
-        _ => false,
+        rest = after;
+    }
+    if plain != name {
+        names.push(dir.join(plain));
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotated_names() {
+        for (rotated, expect) in [
+            ("/l/app.log.1", true),
+            ("/l/app.log.2.gz", true),
+            ("/l/app.log-20240501.gz", true),
+            ("/l/app.log_old", true),
+            ("/l/app-20240501.log", true),
+            ("/l/app.2024-05-01.0.log.gz", true),
+            ("/l/other.log.1", false),
+            ("/l/app.log", false),
+            ("/l/app.logs", false),
+            ("/m/app.log.1", false),
+        ] {
+            let names = names_before_rotation(Path::new(rotated));
+            assert_eq!(names.contains(&PathBuf::from("/l/app.log")), expect, "{rotated}: {names:?}");
+        }
     }
 }

@@ -26,5 +26,5 @@ const TURN_BYTES: usize = 256 * 1024;
 const LINE_BYTES: usize = weir_model::limits::BODY_BYTES + 4;
 /// First bytes by which a file is recognised.
 const HEAD_BYTES: u64 = 1024;
-/// Last acknowledged bytes by which a file is recognised.
+/// Last bytes that were read, by which a file is recognised.
 pub(crate) const MARKER_BYTES: u64 = 64;

@@ -9,6 +9,7 @@ use std::sync::mpsc as blocking;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 use weir_disk::Disk;
 use weir_model::Signal;
@@ -99,7 +100,7 @@ impl Tail {
         let wake = Arc::new(Wake::default());
         let (queue, sealed) = mpsc::channel(QUEUE);
         let (done, delivered) = blocking::channel();
-        let delivery = tokio::spawn(deliver(sealed, senders, done, self.health.clone(), wake.clone()));
+        let mut delivery = tokio::spawn(deliver(sealed, senders, done, self.health.clone(), wake.clone()));
         let (stop, begun) = (shutdown.clone(), Instant::now());
         let waker = wake.clone();
         let thread = std::thread::Builder::new().name("tail".into()).spawn(move || {
@@ -108,6 +109,9 @@ impl Tail {
                 files: HashMap::new(),
                 next_id: 0,
                 known: HashMap::new(),
+                met: HashMap::new(),
+                elsewhere: HashSet::new(),
+                stop: stop.clone(),
                 leaving: HashSet::new(),
                 bodies: Bodies::new(),
                 sealed: begun,
@@ -131,11 +135,14 @@ impl Tail {
                     save: begun,
                 },
             }
-            .run(&stop)
+            .run()
         })?;
         shutdown.cancelled().await;
         waker.wake();
-        let _ = tokio::time::timeout(DRAIN, delivery).await;
+        if tokio::time::timeout(DRAIN, &mut delivery).await.is_err() {
+            // What it still has is read again at the next start.
+            delivery.abort();
+        }
         tokio::task::spawn_blocking(move || thread.join())
             .await?
             .map_err(|_| anyhow::anyhow!("the tail's thread panicked"))
@@ -148,6 +155,11 @@ pub(crate) struct Tailer {
     next_id: u64,
     /// File of each device and inode.
     known: HashMap<(u64, u64), u64>,
+    /// The files under each path, also those that have lost it, as of the last look.
+    met: HashMap<PathBuf, Vec<u64>>,
+    /// Saved files that were seen, but were under another name when they should have been opened: the next look will find them.
+    elsewhere: HashSet<(u64, u64)>,
+    stop: CancellationToken,
     /// Files that are read no more, and wait for the acknowledgement of what was sent.
     leaving: HashSet<u64>,
     bodies: Bodies,
@@ -190,20 +202,12 @@ fn now() -> u64 {
 }
 
 impl Tailer {
-    fn run(mut self, stop: &CancellationToken) {
+    fn run(mut self) {
         let mut buf = vec![0; LINE_BYTES + TURN_BYTES];
-        while !stop.is_cancelled() {
+        while !self.stop.is_cancelled() {
             self.acknowledge();
-            self.hear();
+            self.look();
             let now = Instant::now();
-            if now >= self.due.scan || (self.due.look && now >= self.due.may_look) {
-                self.discover();
-                let took = now.elapsed();
-                let every = if self.watch.unwatched() == 0 { SCAN_WATCHED } else { SCAN_EVERY };
-                self.due.scan = now + took + every;
-                self.due.may_look = now + took + PAUSE.max(20 * took);
-                self.tail.health.set_ready(true);
-            }
             let sweeps = now >= self.due.sweep;
             if sweeps {
                 self.files.keys().for_each(|id| self.turns.push(*id));
@@ -292,6 +296,20 @@ impl Tailer {
         until
     }
 
+    /// Looks for files, if that is due.
+    fn look(&mut self) {
+        self.hear();
+        let now = Instant::now();
+        if now >= self.due.scan || (self.due.look && now >= self.due.may_look) {
+            self.discover();
+            let took = now.elapsed();
+            let every = if self.watch.unwatched() == 0 { SCAN_WATCHED } else { SCAN_EVERY };
+            self.due.scan = now + took + every;
+            self.due.may_look = now + took + PAUSE.max(20 * took);
+            self.tail.health.set_ready(true);
+        }
+    }
+
     /// Takes the news of what has changed.
     fn hear(&mut self) {
         let news = self.wake.take();
@@ -328,15 +346,7 @@ impl Tailer {
     fn read(&mut self, id: u64, buf: &mut [u8]) -> bool {
         let Some(mut file) = self.files.remove(&id) else { return false };
         if self.leaving.contains(&id) {
-            if file.is_acknowledged() {
-                self.leaving.remove(&id);
-                self.going.remove(&id);
-                self.holding.remove(&id);
-                self.changed = true;
-                self.remember(file.saved());
-            } else {
-                self.files.insert(id, file);
-            }
+            self.leave(id, file);
             return false;
         }
         if !file.is_over() && file.is_idle().unwrap_or(false) {
@@ -348,10 +358,7 @@ impl Tailer {
         let turn = file.turn(buf, now(), &mut self.bodies);
         match turn {
             Ok(Turn::AtEnd) if file.is_over() => file.finish(now(), &mut self.bodies),
-            Ok(Turn::Cut) => {
-                tracing::info!(path = %file.path.display(), "the file was cut and begins anew");
-                file.finish(now(), &mut self.bodies);
-            }
+            Ok(Turn::Cut) => tracing::info!(path = %file.path.display(), "the file was cut and begins anew"),
             _ => {}
         }
         self.unsaved |= std::mem::take(&mut file.unsaved);
@@ -385,6 +392,35 @@ impl Tailer {
         read
     }
 
+    /// Lets go of a file that is read no more, once all that was sent of it is acknowledged. What it leaves unfinished is read from its copy,
+    /// which whoever cuts a log makes before; without a copy it is finished as it is.
+    fn leave(&mut self, id: u64, mut file: Followed) {
+        if !file.is_acknowledged() || self.bodies.hold(id) {
+            self.files.insert(id, file);
+            return;
+        }
+        self.changed = true;
+        self.remember(file.saved());
+        if file.is_unfinished() {
+            self.discover();
+            let incarnation = file.incarnation.to_string();
+            let before = self.tail.saved.len();
+            self.tail.saved.retain(|saved| saved.incarnation != incarnation);
+            if self.tail.saved.len() < before {
+                self.open_resource(id, &file);
+                let counts = file.counts();
+                file.finish(now(), &mut self.bodies);
+                file.stats.count(&counts, &file.counts());
+                self.unsaved |= std::mem::take(&mut file.unsaved);
+                self.files.insert(id, file);
+                return;
+            }
+        }
+        self.leaving.remove(&id);
+        self.going.remove(&id);
+        self.holding.remove(&id);
+    }
+
     /// Makes the file's resource the one that records are written under.
     fn open_resource(&mut self, id: u64, file: &Followed) {
         let host = &self.tail.host;
@@ -394,7 +430,9 @@ impl Tailer {
     /// Ends records that have been waiting long enough for lines that belong to them.
     fn cut_waiting(&mut self) {
         let Some(since) = Instant::now().checked_sub(RECORD_AGE) else { return };
-        let waits = |id: &&u64| self.files.get(id).is_some_and(|file| file.waits_since(since));
+        let waits = |id: &&u64| {
+            !self.leaving.contains(id) && self.files.get(id).is_some_and(|file| file.waits_since(since))
+        };
         let waiting: Vec<u64> = self.holding.iter().filter(waits).copied().collect();
         for id in waiting {
             let Some(mut file) = self.files.remove(&id) else { continue };
@@ -416,7 +454,8 @@ impl Tailer {
         self.files.insert(id, file);
     }
 
-    /// Hands the body over as a batch. Waits while the queue is full: so back-pressure reaches the files.
+    /// Hands the body over as a batch. Waits while the queue is full: so back-pressure reaches the files. Those that come up meanwhile are
+    /// opened, so that they can still be read when they have been renamed or removed.
     fn seal(&mut self) {
         if self.bodies.is_empty() {
             return;
@@ -446,12 +485,29 @@ impl Tailer {
         };
         let spans = spans.map(|spans| part(Signal::Spans, spans));
         let sealed = Sealed { logs: part(Signal::Logs, logs), spans, files };
-        if let Some(queue) = &self.queue {
-            self.tail.stats.queued_batches.inc();
-            if queue.blocking_send(sealed).is_err() {
+        self.tail.stats.queued_batches.inc();
+        self.hand_over(sealed);
+    }
+
+    fn hand_over(&mut self, mut sealed: Sealed) {
+        let mut stopping: Option<Instant> = None;
+        while let Some(queue) = &self.queue {
+            match queue.try_send(sealed) {
+                Ok(()) => return,
+                Err(TrySendError::Full(back)) => sealed = back,
                 // Delivery has ended for good; the files keep what was not taken.
-                self.queue = None;
+                Err(TrySendError::Closed(_)) => {
+                    self.queue = None;
+                    return;
+                }
             }
+            if self.stop.is_cancelled() && stopping.get_or_insert_with(Instant::now).elapsed() >= DRAIN {
+                return;
+            }
+            if let Ok(delivered) = self.delivered.recv_timeout(PAUSE) {
+                self.take(delivered);
+            }
+            self.look();
         }
     }
 
@@ -511,16 +567,33 @@ impl Tailer {
         let mut seen = HashSet::new();
         let mut folders = BTreeMap::new();
         let mut closed = Vec::new();
+        self.met.clear();
+        for (id, file) in &self.files {
+            self.met.entry(file.path.clone()).or_default().push(*id);
+        }
+        let mut found: Vec<(&Source, PathBuf)> = Vec::new();
         for source in &sources {
-            for path in source.find(&mut folders, &mut closed) {
-                match self.meet(source, &path, first) {
-                    Ok(Some(id)) => {
-                        seen.insert(id);
-                    }
-                    Ok(None) => {}
-                    // It was removed between the look into the folder and this one.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => closed.push((path, error)),
+            found.extend(source.find(&mut folders, &mut closed).into_iter().map(|path| (source, path)));
+        }
+        // A file that is still there comes first: a copy of it, or another one that begins alike, must not take its life.
+        let saved: HashSet<_> = self.tail.saved.iter().map(|s| (s.device, s.inode)).collect();
+        let key = |path: &Path| fs::metadata(path).ok().map(|metadata| identity::key(&metadata));
+        let (own, other): (Vec<_>, Vec<_>) = match saved.is_empty() {
+            true => (Vec::new(), found),
+            false => {
+                found.into_iter().partition(|(_, path)| key(path).is_some_and(|key| saved.contains(&key)))
+            }
+        };
+        self.elsewhere =
+            own.iter().filter_map(|(_, path)| key(path)).filter(|key| saved.contains(key)).collect();
+        for (source, path) in own.into_iter().chain(other) {
+            match self.meet(source, &path, first) {
+                Ok(Some(id)) => _ = seen.insert(id),
+                Ok(None) => {}
+                // It was removed between the look into the folder and this one.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    closed.push((path, error));
                 }
             }
         }
@@ -582,6 +655,7 @@ impl Tailer {
     fn meet(&mut self, source: &Source, path: &Path, first: bool) -> io::Result<Option<u64>> {
         let metadata = fs::metadata(path)?;
         let key = identity::key(&metadata);
+        self.elsewhere.remove(&key);
         if let Some(id) = self.known.get(&key) {
             if self.files.get_mut(id).is_some_and(|file| file.seen(path, &metadata)) {
                 self.turns.push(*id);
@@ -589,6 +663,15 @@ impl Tailer {
             return Ok(Some(*id));
         }
         let file = File::open(path)?;
+        if let Some(id) = self.replaced(path, &file)?
+            && let Some(live) = self.files.get_mut(&id)
+        {
+            self.known.remove(&live.key);
+            live.move_to(file, &metadata);
+            self.known.insert(key, id);
+            self.turns.push(id);
+            return Ok(Some(id));
+        }
         let life = match self.recognise(path, key, &file)? {
             Recognised::Another => return Ok(None),
             Recognised::Known(life) => *life,
@@ -604,10 +687,26 @@ impl Tailer {
         let followed = Followed::open(source, path, &metadata, file, life)?;
         self.next_id += 1;
         self.known.insert(key, self.next_id);
+        self.met.entry(path.to_owned()).or_default().push(self.next_id);
         self.files.insert(self.next_id, followed);
         self.turns.push(self.next_id);
         self.changed = true;
         Ok(Some(self.next_id))
+    }
+
+    /// The followed file whose name this one has taken, if it holds all that was read of it: an editor wrote it anew.
+    fn replaced(&self, path: &Path, file: &File) -> io::Result<Option<u64>> {
+        for id in self.met.get(path).into_iter().flatten().filter(|id| !self.leaving.contains(id)) {
+            let Some(live) = self.files.get(id) else { continue };
+            // A rotated file still has a name.
+            if live.is_removed_and_read()? {
+                let saved = live.saved();
+                if saved.read > 0 && identity::is_same(&saved, file)? {
+                    return Ok(Some(*id));
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn recognise(&mut self, path: &Path, key: (u64, u64), file: &File) -> io::Result<Recognised> {
@@ -615,17 +714,28 @@ impl Tailer {
         let fits =
             |saved: &Saved| if gzip { identity::holds(saved, file) } else { identity::is_same(saved, file) };
         // A copy or compressed form of a file that is being followed: that one will be read to its end.
-        for live in self.files.values().filter(|live| identity::is_rotated_name(path, &live.path)) {
+        let names = identity::names_before_rotation(path);
+        let ids = names.iter().filter_map(|name| self.met.get(name)).flatten();
+        for live in ids.filter_map(|id| self.files.get(id)) {
             let saved = live.saved();
-            if saved.acked > 0 && fits(&saved)? {
+            if saved.read > 0 && (fits(&saved)? || !gzip && live.is_copied_to(file)?) {
                 return Ok(Recognised::Another);
             }
         }
-        for at in 0..self.tail.saved.len() {
+        // Its own life before that of another file, which may begin alike. What is not compressed needs the name of a copy for that.
+        let own = |saved: &Saved| (saved.device, saved.inode) == key;
+        let saved = &self.tail.saved;
+        let may_be =
+            |saved: &Saved| saved.read > 0 && (gzip || saved.path == path || names.contains(&saved.path));
+        let mut order: Vec<usize> = (0..saved.len()).filter(|at| own(&saved[*at])).collect();
+        order.extend((0..saved.len()).filter(|at| !own(&saved[*at]) && may_be(&saved[*at])));
+        for at in order {
             let saved = &self.tail.saved[at];
-            let same_file = (saved.device, saved.inode) == key;
-            if !(same_file || saved.acked > 0) || !fits(saved)? {
+            if !fits(saved)? {
                 continue;
+            }
+            if self.elsewhere.contains(&(saved.device, saved.inode)) {
+                return Ok(Recognised::Another);
             }
             if let Some(life) = Life::of(saved) {
                 self.tail.saved.remove(at);

@@ -108,7 +108,10 @@ impl Stream {
             return true;
         }
         let mut probe = std::mem::take(&mut self.lanes.probe);
-        let begins = self.matcher.parse(&String::from_utf8_lossy(text), &mut probe);
+        let text = String::from_utf8_lossy(text);
+        // The first part of a set of fields can't be read yet.
+        let begins =
+            self.matcher.parse(&text, &mut probe) || entry.partial && self.matcher.begins_fields(&text);
         self.lanes.probe = probe;
         !begins
     }

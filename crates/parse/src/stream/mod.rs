@@ -146,6 +146,11 @@ impl Matcher {
         }
     }
 
+    /// Whether a line that is not whole looks like the beginning of one of this format, of which only whole lines can be read.
+    fn begins_fields(&self, part: &str) -> bool {
+        matches!(self, Matcher::Known(Format::Json)) && Format::Json.may_begin(part.as_bytes())
+    }
+
     fn is_plain(&self) -> bool {
         matches!(self, Matcher::Known(Format::Plain))
     }
@@ -284,6 +289,12 @@ impl Stream {
         self.position = end;
     }
 
+    /// Passes over zeros at [`Self::position`] that no line end has followed yet: a hole may be larger than what the caller can buffer.
+    pub fn skip(&mut self, zeros: u64) {
+        self.counts.hole_bytes += zeros;
+        self.position += zeros;
+    }
+
     /// Lets out what is held, because nothing followed for a while or the source has ended. The decision comes out first.
     pub fn cut(&mut self, emit: &mut impl FnMut(Event<'_>)) {
         if self.is_holding() {
@@ -314,6 +325,8 @@ impl Stream {
             _ => 0,
         };
         self.counts.hole_bytes += hole as u64;
+        // The record begins behind it, however much of the hole came with the line.
+        let start = start + hole as u64;
         let mut at = at.start + hole..at.end;
         if at.len() > limits::BODY_BYTES {
             issues.add(Issues::TRUNCATED);
