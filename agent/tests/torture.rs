@@ -117,7 +117,7 @@ async fn t12_long_lines_are_cut_and_those_after_them_are_whole() {
     let truncated: Vec<_> = rig.records().into_iter().filter(|r| r.truncated).map(|r| r.body.len()).collect();
     assert_eq!(truncated, [1 << 20, 1 << 20]);
     assert_eq!(rig.counter("weir_agent_truncated_records"), 2);
-    assert_eq!(rig.counter("weir_agent_dropped_bytes"), (2 << 20) + (63 << 20));
+    assert_eq!(rig.counter("weir_agent_cut_bytes"), (2 << 20) + (63 << 20));
     rig.stop().await;
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::http::Http;
 use crate::server::{PATIENCE, Server};
+use crate::verify::counted;
 
 /// Pause between two looks at a condition that is waited for: short enough not to be felt, long enough to leave the cores to the server.
 pub const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -37,11 +38,32 @@ impl Client {
     /// Total, and counts by a key.
     pub async fn groups(&self, signal: &str, q: &str, by: &str) -> (u64, BTreeMap<String, u64>) {
         let answer = self.get(&format!("/api/v1/{signal}/groups?q={}&by={by}&limit=1000", encode(q))).await;
-        assert_eq!(answer["total"]["exact"], true);
-        let groups = answer["groups"].as_array().unwrap().iter();
-        let groups =
-            groups.map(|g| (g["value"].as_str().unwrap().to_owned(), g["count"].as_u64().unwrap())).collect();
-        (answer["total"]["value"].as_u64().unwrap(), groups)
+        counted(&answer)
+    }
+
+    /// A page of a list, and the cursor of the next one. `path` has a query string already.
+    pub async fn page(
+        &self,
+        path: &str,
+        list: &str,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> (Vec<Value>, Option<String>) {
+        let cursor = cursor.map_or(String::new(), |cursor| format!("&cursor={}", encode(cursor)));
+        let mut answer = self.get(&format!("{path}&limit={limit}{cursor}")).await;
+        let Value::Array(items) = answer[list].take() else { panic!("{path} answers a list of {list}") };
+        (items, answer["cursor"].as_str().map(str::to_owned))
+    }
+
+    /// A list with all of its pages.
+    pub async fn list(&self, path: &str, list: &str) -> Vec<Value> {
+        let (mut all, mut cursor) = self.page(path, list, 1000, None).await;
+        while let Some(next) = cursor {
+            let (items, after) = self.page(path, list, 1000, Some(&next)).await;
+            all.extend(items);
+            cursor = after;
+        }
+        all
     }
 
     pub async fn total(&self, signal: &str, q: &str) -> u64 {
@@ -51,6 +73,18 @@ impl Client {
     /// Sends spans by OTLP. False when the server is gone.
     pub async fn export(&self, body: &Bytes) -> bool {
         self.http.export_spans(self.server.otlp(), body).await
+    }
+
+    /// Waits until at least so many lines are found, or no more will be.
+    pub async fn wait_for_logs(&self, logs: u64) {
+        let begun = Instant::now();
+        loop {
+            let found = self.total("logs", "").await;
+            if found >= logs || begun.elapsed() >= PATIENCE {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     pub async fn wait_for_totals(&self, logs: u64, spans: u64) {

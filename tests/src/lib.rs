@@ -2,9 +2,13 @@
 
 pub mod client;
 pub mod disk;
+pub mod generator;
 pub mod http;
 pub mod input;
 pub mod nginx;
+pub mod otlp;
+pub mod raw;
 pub mod sdk;
 pub mod server;
 pub mod trainticket;
+pub mod verify;

@@ -5,7 +5,9 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -88,9 +90,19 @@ pub fn refused(mut command: Command) -> anyhow::Result<Refused> {
     Ok(Refused { code: output.status.code(), said: String::from_utf8_lossy(&output.stderr).into_owned() })
 }
 
+/// A step of making something durable during which a server is to be killed, as it tells of it in its log at `debug`.
+#[derive(Debug, Clone)]
+pub struct KillAt {
+    pub step: &'static str,
+    /// The how many-th such step after the server is ready, from 1.
+    pub nth: usize,
+}
+
 /// A running role, or all of them. Dropping it kills it.
 pub struct Server {
     child: Child,
+    /// Ends with the process: whether it was killed in the step that it should be killed in, before the step's end.
+    watch: Option<JoinHandle<bool>>,
     /// URLs by the stage that announced them, such as `ui` and `otlp`.
     urls: HashMap<String, Vec<String>>,
 }
@@ -112,11 +124,26 @@ impl Server {
         Self::spawn(command(&[], role, dir, Some(config), env)?)
     }
 
+    /// Starts `weir up` and kills it when it begins a step.
+    ///
+    /// # Errors
+    /// When it ends, or does not become ready.
+    pub fn start_to_kill(dir: &Path, config: &str, at: KillAt) -> anyhow::Result<Self> {
+        Self::launch(command(&[], "up", dir, Some(config), &[("WEIR_LOG", "warn,weir=debug")])?, Some(at))
+    }
+
     /// Starts what [`command`] made.
     ///
     /// # Errors
     /// When it ends, or does not become ready.
-    pub fn spawn(mut command: Command) -> anyhow::Result<Self> {
+    pub fn spawn(command: Command) -> anyhow::Result<Self> {
+        Self::launch(command, None)
+    }
+
+    fn launch(mut command: Command, kill: Option<KillAt>) -> anyhow::Result<Self> {
+        if kill.is_some() {
+            command.stderr(Stdio::piped());
+        }
         let mut child = command.stdout(Stdio::piped()).spawn().context("starting weir")?;
         let output = BufReader::new(child.stdout.take().expect("piped"));
         let (send, lines) = mpsc::channel();
@@ -124,12 +151,21 @@ impl Server {
         std::thread::spawn(move || {
             output.lines().map_while(Result::ok).for_each(|line| drop(send.send(line)))
         });
-        let mut server = Self { child, urls: HashMap::new() };
+        let ready = Arc::new(AtomicBool::new(false));
+        let watch = kill.map(|at| {
+            let (pid, log) = (child.id(), BufReader::new(child.stderr.take().expect("piped")));
+            let ready = ready.clone();
+            std::thread::spawn(move || watch(log, &at, pid, &ready))
+        });
+        let mut server = Self { child, watch, urls: HashMap::new() };
         loop {
             let line = lines.recv_timeout(PATIENCE).context("weir ended or did not become ready")?;
             let mut words = line.split_whitespace();
             match words.next() {
-                Some("ready") => return Ok(server),
+                Some("ready") => {
+                    ready.store(true, Ordering::Relaxed);
+                    return Ok(server);
+                }
                 Some(stage) => {
                     let urls = words.filter(|word| word.contains("://")).map(str::to_owned).collect();
                     server.urls.insert(stage.to_owned(), urls);
@@ -195,6 +231,21 @@ impl Server {
         self.child.wait().expect("it ends");
     }
 
+    /// Waits for the end of a server that kills itself at a step. Whether it was killed before the step ended.
+    ///
+    /// # Panics
+    /// When it was not to be killed.
+    pub fn killed(mut self) -> bool {
+        let within = self.watch.take().expect("it is to be killed").join().expect("the log is read");
+        self.child.wait().expect("it ends");
+        within
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Ctrl-C; waits for the clean end.
     ///
     /// # Errors
@@ -222,5 +273,52 @@ impl Drop for Server {
         // Already ended where kill or stop was called.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Reads a server's log and kills it when a step begins. Whether the step had not ended by then. Other lines go where the test's go.
+fn watch(log: impl BufRead, at: &KillAt, pid: u32, ready: &AtomicBool) -> bool {
+    let mut count = 0;
+    let mut within = false;
+    for line in log.lines().map_while(Result::ok) {
+        match step(&line) {
+            Some((name, "new")) if name == at.step && ready.load(Ordering::Relaxed) => {
+                count += 1;
+                if count == at.nth {
+                    // SAFETY: a signal to a process that we started and have not waited for.
+                    unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+                    within = true;
+                }
+            }
+            // What it still wrote before the signal came.
+            Some((name, "close")) if name == at.step && count >= at.nth => within = false,
+            None if line.contains(" WARN ") || line.contains(" ERROR ") => eprintln!("{line}"),
+            _ => {}
+        }
+    }
+    within
+}
+
+/// The innermost step that a line of a server's log tells of, and whether it is `new` or comes to its `close`.
+fn step(line: &str) -> Option<(&str, &str)> {
+    let (steps, what) = line.rsplit_once("}: ")?;
+    let what = what.split_whitespace().next().filter(|what| matches!(*what, "new" | "close"))?;
+    let name = steps[..steps.rfind('{')?].rsplit([':', ' ']).next()?;
+    Some((name, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::step;
+
+    #[test]
+    fn steps_are_read_off_the_log() {
+        let check = |line: &str, expect| assert_eq!(step(line), expect, "{line}");
+        check("2026-01-02T03:04:05.6Z DEBUG commit{signal=logs batches=3}: new", Some(("commit", "new")));
+        check(
+            "2026-01-02T03:04:05.6Z DEBUG seal{signal=logs rows=3}:merge{signal=logs segments=2}: close time.busy=1ms time.idle=2us",
+            Some(("merge", "close")),
+        );
+        check("2026-01-02T03:04:05.6Z  WARN logs are not taken error=full: new disk", None);
     }
 }

@@ -1,44 +1,20 @@
 //! The Train Ticket data set: logs as Docker writes them, spans as CSV. It is not part of the project.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use weir_model::otlp::{BodyWriter, SpanWriter};
-use weir_model::{SpanId, TraceId};
 
-/// One log entry, read from the raw files by serde_json alone.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    pub pod: String,
-    /// Without its newline.
-    pub text: String,
-    pub has_newline: bool,
-    pub trace: String,
-    pub span: String,
-    pub logger: String,
-}
-
-/// One row of the CSV.
-#[derive(Debug, Clone)]
-pub struct SpanRow {
-    pub trace: String,
-    pub span: String,
-    /// `None` for a root.
-    pub parent: Option<String>,
-    pub pod: String,
-    pub operation: String,
-    pub start: u64,
-    pub end: u64,
-}
+use crate::otlp;
+use crate::raw::{Attrs, Line, Span};
 
 pub struct TrainTicket {
     /// Folder with the unpacked log files.
     pub logs_dir: PathBuf,
-    pub entries: Vec<Entry>,
-    pub spans: Vec<SpanRow>,
+    /// Read by serde_json alone.
+    pub lines: Vec<Line>,
+    pub spans: Vec<Span>,
 }
 
 /// A service is the pod's name without its last two parts.
@@ -73,11 +49,7 @@ impl TrainTicket {
             .unwrap()
             .read_to_string(&mut csv)
             .unwrap();
-        Some(Self {
-            entries: entries(&logs_dir),
-            spans: csv.lines().skip(1).map(span_row).collect(),
-            logs_dir,
-        })
+        Some(Self { lines: lines(&logs_dir), spans: csv.lines().skip(1).map(span).collect(), logs_dir })
     }
 
     /// The configuration that follows the files.
@@ -95,75 +67,58 @@ impl TrainTicket {
     pub fn requests(&self, size: usize, stride: usize) -> Vec<Bytes> {
         let count = self.spans.len();
         let order: Vec<usize> = (0..stride).flat_map(|from| (from..count).step_by(stride)).collect();
-        order.chunks(size).map(|chunk| request(chunk.iter().map(|i| &self.spans[*i]))).collect()
+        order.chunks(size).map(|chunk| otlp::request(chunk.iter().map(|i| &self.spans[*i]))).collect()
     }
 }
 
-fn entries(dir: &Path) -> Vec<Entry> {
+/// Attribute of the resource of a line or span.
+pub const POD: &str = "k8s.pod.name";
+
+fn lines(dir: &Path) -> Vec<Line> {
     let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let mut all = Vec::new();
     for file in files {
         let pod = file.file_stem().unwrap().to_str().unwrap().to_owned();
-        for line in fs::read_to_string(&file).unwrap().lines() {
-            let parsed: serde_json::Value = serde_json::from_str(line).unwrap();
-            let log = parsed["log"].as_str().unwrap();
-            let after = |key: &str| {
-                log.split(key).nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or("").to_owned()
-            };
-            all.push(Entry {
-                pod: pod.clone(),
-                text: log.trim_end_matches(['\n', '\r']).to_owned(),
-                has_newline: log.ends_with('\n'),
-                trace: after("TraceID: "),
-                span: after("SpanID: "),
-                logger: log
-                    .split_whitespace()
-                    .nth(2)
-                    .and_then(|word| word.split('#').next())
-                    .unwrap_or("")
-                    .to_owned(),
-            });
+        for entry in fs::read_to_string(&file).unwrap().lines() {
+            all.push(line(&pod, entry));
         }
     }
     all
 }
 
-fn span_row(line: &str) -> SpanRow {
-    let fields: Vec<&str> = line.split(',').collect();
-    SpanRow {
-        trace: fields[0].into(),
-        span: fields[1].into(),
-        parent: (fields[2] != "root").then(|| fields[2].into()),
-        pod: fields[3].into(),
-        operation: fields[4].into(),
-        start: fields[5].parse().unwrap(),
-        end: fields[6].parse().unwrap(),
+/// `19:38:52.770 INFO  s.c.SeatController#57 TraceID: … SpanID: … …` as Docker wraps it.
+fn line(pod: &str, entry: &str) -> Line {
+    let entry: serde_json::Value = serde_json::from_str(entry).unwrap();
+    let log = entry["log"].as_str().unwrap();
+    let after =
+        |key: &str| log.split(key).nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or("");
+    let word = |n: usize| log.split_whitespace().nth(n).unwrap_or("");
+    let time: jiff::Timestamp = entry["time"].as_str().unwrap().parse().unwrap();
+    Line {
+        service: service(pod).to_owned(),
+        resource: Attrs::from([(POD.to_owned(), pod.into())]),
+        attrs: Attrs::from([("logger".to_owned(), word(2).split('#').next().unwrap().into())]),
+        body: log.trim_end_matches(['\n', '\r']).to_owned(),
+        time: Some(time.as_nanosecond() as u64),
+        severity: word(1).to_owned(),
+        trace: after("TraceID: ").to_owned(),
+        span: after("SpanID: ").to_owned(),
+        truncated: !log.ends_with('\n'),
     }
 }
 
-fn request<'a>(spans: impl Iterator<Item = &'a SpanRow>) -> Bytes {
-    let mut by_pod: BTreeMap<&str, Vec<&SpanRow>> = BTreeMap::new();
-    spans.for_each(|span| by_pod.entry(&span.pod).or_default().push(span));
-    let mut body = BodyWriter::default();
-    for (pod, spans) in by_pod {
-        body.resource(|attrs| {
-            attrs.str("service.name", service(pod));
-            attrs.str("k8s.pod.name", pod);
-        });
-        body.scope("", "");
-        for row in spans {
-            body.record(|out| {
-                let (trace, span): (TraceId, SpanId) =
-                    (row.trace.parse().unwrap(), row.span.parse().unwrap());
-                let mut writer = SpanWriter::new(out, trace, span);
-                if let Some(parent) = &row.parent {
-                    writer.parent(parent.parse().unwrap());
-                }
-                writer.name(&row.operation);
-                writer.times(row.start, row.end);
-            });
-        }
+fn span(row: &str) -> Span {
+    let fields: Vec<&str> = row.split(',').collect();
+    Span {
+        service: service(fields[3]).to_owned(),
+        resource: Attrs::from([(POD.to_owned(), fields[3].into())]),
+        trace: fields[0].into(),
+        span: fields[1].into(),
+        parent: (fields[2] != "root").then(|| fields[2].into()),
+        name: fields[4].into(),
+        start: fields[5].parse().unwrap(),
+        end: fields[6].parse().unwrap(),
+        ..Span::default()
     }
-    body.finish().into()
 }

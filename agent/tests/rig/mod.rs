@@ -302,12 +302,14 @@ impl Rig {
         until(&format!("{name} is released"), || !open_files().iter().any(|open| *open == path)).await;
     }
 
-    /// A counter as the agent's metrics page has it.
+    /// A counter as the agent's metrics page has it, over all sources.
     pub(crate) fn counter(&self, name: &str) -> u64 {
         let page = self.metrics.text();
-        let line = page.lines().find(|line| line.starts_with(&format!("{name}_total")));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
-            .unwrap_or_else(|| panic!("no {name} in {page}"))
+        let name = format!("{name}_total");
+        let of_sources = page.lines().filter(|line| line.starts_with(&name));
+        let values: Vec<u64> = of_sources.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+        assert!(!values.is_empty(), "no {name} in {page}");
+        values.iter().sum()
     }
 }
 

@@ -136,7 +136,7 @@ async fn train_ticket(report: &mut Report, set: &TrainTicket, queries: u64) -> a
     let mut files: Vec<PathBuf> =
         fs::read_dir(&set.logs_dir)?.map(|e| Ok(e?.path())).collect::<anyhow::Result<_>>()?;
     files.sort();
-    report.heading(&format!("Train Ticket's {} log lines; megabytes of their texts", set.entries.len()));
+    report.heading(&format!("Train Ticket's {} log lines; megabytes of their texts", set.lines.len()));
     let bodies = Arc::new(Kept::default());
     follow(&files, bodies.clone()).await?;
     let bodies = std::mem::take(&mut *bodies.0.lock().expect("no panic while locked"));
@@ -147,7 +147,7 @@ async fn train_ticket(report: &mut Report, set: &TrainTicket, queries: u64) -> a
     let folder = tempfile::tempdir()?;
     let begun = Instant::now();
     let client = up(folder.path(), &set.source())?;
-    client.wait_for_totals(set.entries.len() as u64, 0).await;
+    client.wait_for_totals(set.lines.len() as u64, 0).await;
     let taken = begun.elapsed();
     committed(folder.path()).await?;
     // Starting counts as well: the files are read from the first moment on.
@@ -162,8 +162,8 @@ async fn train_ticket(report: &mut Report, set: &TrainTicket, queries: u64) -> a
     let words = ["ticket", "order", "station", "price", "route", "seat", "token", "user"];
     let word = |n: u64| format!("/api/v1/logs?q={}&limit=20&{ALL}", words[n as usize % words.len()]);
     times(report, "newest 20 with a word", load::ask(&client, queries, word).await, None);
-    let entries = &set.entries;
-    let trace = |n: u64| format!("/api/v1/traces/{}", entries[n as usize * 7919 % entries.len()].trace);
+    let lines = &set.lines;
+    let trace = |n: u64| format!("/api/v1/traces/{}", lines[n as usize * 7919 % lines.len()].trace);
     times(report, "a trace that has only lines, by id", load::ask(&client, queries, trace).await, None);
     client.server.stop()
 }
