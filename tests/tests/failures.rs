@@ -122,7 +122,7 @@ async fn full_disk(part: &str, trouble: &str, takes: bool) {
 
 #[tokio::test]
 async fn the_logs_disk_is_full() {
-    full_disk("log", "log of spans: can't be written", false).await;
+    full_disk("log", "log of logs: can't be written", false).await;
 }
 
 #[tokio::test]
