@@ -84,7 +84,7 @@ async fn generated(report: &mut Report, spans: u64, queries: u64) -> anyhow::Res
     let client = up(folder.path(), "")?;
     let before = process::cpu(client.server.pid())?;
     let sent = load::send(client.server.otlp(), requests(TRACES, 1)).await?;
-    client.wait_for_received(spans).await;
+    assert!(client.wait_for_received(spans).await, "the server runs");
     committed(folder.path()).await?;
     let used = process::cpu(client.server.pid())? - before;
     let full = spans as f64 / sent.as_secs_f64();
@@ -127,7 +127,7 @@ async fn train_ticket(report: &mut Report, set: &TrainTicket, queries: u64) -> a
     let client = up(folder.path(), "")?;
     let before = process::cpu(client.server.pid())?;
     load::send(client.server.otlp(), requests.into_iter()).await?;
-    client.wait_for_received(spans).await;
+    assert!(client.wait_for_received(spans).await, "the server runs");
     committed(folder.path()).await?;
     let used = process::cpu(client.server.pid())? - before;
     report.row("end to end, OTLP/HTTP to committed", spans as f64 / used.as_secs_f64(), "spans/s per core");

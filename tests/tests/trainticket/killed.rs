@@ -20,8 +20,12 @@ const HITS: usize = 3;
 /// A kill can come after the step that it was meant for; then it does not count.
 const KILLS_MAX: usize = 80;
 
+/// Spans of a request, and requests that may be sent before the ones before them are stored.
+const SPANS: usize = 500;
+const AHEAD: usize = 2;
+
 /// Limits so small that each step happens every few requests.
-const LIMITS: &str = "collector:\n  commit_every: 200ms\n  commit_bytes: 64KiB\n  log_segment_bytes: 512KiB\nstore:\n  shard_records: 10000\n";
+const LIMITS: &str = "collector:\n  commit_every: 200ms\n  commit_bytes: 64KiB\n  log_segment_bytes: 512KiB\nstore:\n  shard_records: 3000\n";
 
 /// The data as it comes into being: files that grow, and requests that are sent until they are acknowledged.
 struct Feed {
@@ -29,6 +33,8 @@ struct Feed {
     requests: Vec<Bytes>,
     /// How many requests were acknowledged. As many parts of each file have been written.
     done: usize,
+    /// Of them by the server that runs.
+    here: usize,
 }
 
 impl Feed {
@@ -40,28 +46,27 @@ impl Feed {
             fs::write(&path, "").unwrap();
             (path, content)
         });
-        Self { files: files.collect(), requests: data.requests(500, 3), done: 0 }
+        Self { files: files.collect(), requests: data.requests(SPANS, 3), done: 0, here: 0 }
     }
 
     /// Writes a part of each file, wherever in a line that ends, and sends a request. False when the server is gone.
     async fn step(&mut self, client: &Client) -> bool {
         let count = self.requests.len();
-        if self.done >= count {
-            // All is written: what was sent before comes again, and must be recognised.
-            let again = client.export(&self.requests[self.done % count]).await;
-            self.done += usize::from(again);
-            return again;
-        }
-        if !client.export(&self.requests[self.done]).await {
+        // What was sent before comes again when all is written, and must be recognised.
+        if !client.export(&self.requests[self.done % count]).await {
             return false;
         }
-        for (path, content) in &self.files {
-            let part = content.len() * self.done / count..content.len() * (self.done + 1) / count;
-            let mut file = OpenOptions::new().append(true).open(path).unwrap();
-            file.write_all(&content[part]).unwrap();
+        if self.done < count {
+            for (path, content) in &self.files {
+                let part = content.len() * self.done / count..content.len() * (self.done + 1) / count;
+                let mut file = OpenOptions::new().append(true).open(path).unwrap();
+                file.write_all(&content[part]).unwrap();
+            }
         }
         self.done += 1;
-        true
+        self.here += 1;
+        // No faster than it is stored, so that the data lasts for all kills.
+        client.wait_for_received((self.here.saturating_sub(AHEAD) * SPANS) as u64).await
     }
 }
 
@@ -77,8 +82,9 @@ async fn nothing_is_lost_or_doubled_by_kill_9() {
         STEPS.iter().map(|s| (*s, hits[s])).filter(|(_, n)| *n < HITS).min_by_key(|(_, n)| *n)
     {
         assert!(kills < KILLS_MAX, "killed {kills} times, but within the steps only so often: {hits:?}");
-        let at = KillAt { step, nth: 1 + kills % 3 };
+        let at = KillAt { step, nth: 1 + kills % 2 };
         let client = Client::new(Server::start_to_kill(folder.path(), &config, at).unwrap());
+        feed.here = 0;
         let limit = feed.done + 2 * feed.requests.len();
         while feed.step(&client).await {
             assert!(feed.done < limit, "no `{step}` has come");

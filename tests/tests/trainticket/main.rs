@@ -82,7 +82,7 @@ async fn everything_is_found_again() {
     })
     .await;
     export_all(&client, rest.as_slice()).await;
-    client.wait_for_received(spans).await;
+    assert!(client.wait_for_received(spans).await, "the server runs");
     client.wait_for_totals(logs, spans).await;
     searches::groups(&client, &data).await;
     verify::trees(&client, &data.spans, &data.lines, 50).await;
