@@ -27,7 +27,7 @@ test: test-web test-rust test-e2e ## Run every test
 test-rust: web ## Run the tests of the Rust code, and of the whole system
 	@scripts/servers.sh
 	scripts/sdks.sh install
-	cargo build -p weir
+	cargo build --workspace --all-targets
 	cargo test --workspace
 	@scripts/data-note.sh
 
@@ -35,7 +35,7 @@ test-web: web ## Run the tests of the web app
 	cd $(WEB) && $$(../../scripts/npm.sh) test
 
 test-e2e: web ## Drive the sample shop's pages in Chromium
-	cargo build -p weir
+	cargo build --workspace --all-targets
 	@chromium=$$(scripts/browser.sh) && cd $(WEB) && \
 	  CHROMIUM=$$chromium WEIR_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/weir $$(../../scripts/npm.sh) run e2e
 
