@@ -153,6 +153,7 @@ error_log {dir}/error.log;
 events {{}}
 http {{
 {temporary}    {FORMAT}
+    {edge_format}
     upstream shop {{
         server {first} max_fails=0;
         server {second} backup;
@@ -173,7 +174,6 @@ http {{
             proxy_pass http://shop;
         }}
     }}
-    {edge_format}
 }}
 ",
         // The one that makes the id has it in another variable.

@@ -176,7 +176,10 @@ async fn what_must_come_again() {
     let rig = Rig::with(Some(Arc::new(NoRoom))).await;
     let (status, after, kind, body) = rig.post(&[AS_JSON], JSON).await;
     assert_eq!((status.as_u16(), after.as_str(), kind.as_str()), (503, "5", "application/json"));
-    assert_eq!(&*body, br#"{"code":14,"message":"what was sent can't be stored now; send it again"}"#);
+    assert_eq!(
+        &*body,
+        br#"{"code":14,"message":"what was sent can't be stored now, send it again: no room"}"#
+    );
     rig.counted("weir_test_refused_requests_total{protocol=\"otlp_http\",cause=\"busy\"} 1");
 }
 

@@ -60,6 +60,22 @@ impl Lanes {
         self.queue.front().map(|h| h.start).into_iter().chain(self.part_start()).min()
     }
 
+    /// How many records at the front are finished and end before everything that is pending begins: reading again from there must not meet a
+    /// line of theirs, which without the lines before it would be a record of its own.
+    fn ready(&self) -> usize {
+        let limit = self.part_start().unwrap_or(u64::MAX);
+        let finished = self.queue.iter().take_while(|held| held.closed && held.start < limit).count();
+        let (mut ready, mut end) = (0, 0);
+        for at in 0..finished {
+            end = end.max(self.queue[at].end);
+            let pending = self.queue.get(at + 1).map_or(limit, |next| next.start.min(limit));
+            if end <= pending {
+                ready = at + 1;
+            }
+        }
+        ready
+    }
+
     fn part_start(&self) -> Option<u64> {
         self.parts.iter().filter(|p| p.active).map(|p| p.start).min()
     }
@@ -217,8 +233,7 @@ impl Stream {
             self.flush_lanes(emit);
             return;
         }
-        let limit = self.lanes.part_start().unwrap_or(u64::MAX);
-        while self.lanes.queue.front().is_some_and(|h| h.closed && h.start < limit) {
+        for _ in 0..self.lanes.ready() {
             self.pop(emit);
         }
     }
