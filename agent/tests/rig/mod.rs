@@ -293,13 +293,13 @@ impl Rig {
     /// Waits until the agent holds a file open.
     pub(crate) async fn opened(&self, name: &str) {
         let path = fs::canonicalize(self.path(name)).unwrap();
-        until(&format!("{name} is opened"), || open_files().iter().any(|open| *open == path)).await;
+        until(&format!("{name} is opened"), || open_files().contains(&path)).await;
     }
 
     /// Waits until the agent has let go of a file that was removed.
     pub(crate) async fn released(&self, name: &str) {
         let path = PathBuf::from(format!("{} (deleted)", self.path(name).display()));
-        until(&format!("{name} is released"), || !open_files().iter().any(|open| *open == path)).await;
+        until(&format!("{name} is released"), || !open_files().contains(&path)).await;
     }
 
     /// A counter as the agent's metrics page has it, over all sources.

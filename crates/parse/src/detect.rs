@@ -149,6 +149,8 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
             None => return None,
         };
         first = false;
+        // A hole, which a writer leaves that goes on at its old place in a file that was cut, belongs to no line.
+        let line = &line[line.iter().take_while(|b| **b == 0).count()..];
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     })
 }
