@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build web run test test-rust test-web test-e2e bench bench-full lint fmt clean
+.PHONY: help build web run test test-rust torture test-web test-e2e bench bench-full lint fmt clean
 
 WEB := query-ui/web
 
@@ -30,6 +30,10 @@ test-rust: web ## Run the tests of the Rust code, and of the whole system
 	cargo build --workspace --all-targets
 	cargo test --workspace
 	@scripts/data-note.sh
+
+torture: web ## Run a generated fleet with rotations and kill -9; WEIR_TEST_SEED=n for another one
+	cargo build --workspace --all-targets
+	cargo test -p weir-tests --test generated -- --nocapture
 
 test-web: web ## Run the tests of the web app
 	cd $(WEB) && $$(../../scripts/npm.sh) test
