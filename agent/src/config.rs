@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_parse::{Pattern, PatternConfig, PatternError, Zone};
 use weir_runtime::Period;
@@ -13,8 +14,8 @@ use weir_runtime::config::Validate;
 /// (its `MINIMUM_CPU_UPDATE_INTERVAL`).
 const HOST_METRICS_MIN: Duration = Duration::from_millis(200);
 
-/// The agent's part of the configuration.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The agent: what it reads, receives and measures.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Log files to follow.
@@ -56,7 +57,7 @@ impl Default for Config {
 }
 
 /// Where reading begins in files that exist when the data folder is new. Files found later are read from their beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
     #[default]
@@ -65,13 +66,14 @@ pub enum Start {
 }
 
 /// A group of log files.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceConfig {
     /// Globs of files; `*` stays inside a folder, `**` crosses folders.
     pub include: Vec<String>,
     /// Globs of files to leave out.
     pub exclude: Vec<String>,
+    /// Where reading begins in files that exist when the data folder is new. Files found later are read from their beginning.
     pub start: Start,
     /// A regular expression over the path, whose named groups fill attributes.
     pub path_pattern: Option<String>,
@@ -98,7 +100,7 @@ impl Default for SourceConfig {
 }
 
 /// A format that the user describes. What is not set is detected.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FormatConfig {
     /// A regular expression over a line with named groups: `time level message logger thread trace_id span_id parent_id traceparent`

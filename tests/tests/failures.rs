@@ -10,6 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use prost::Message;
+use tonic::transport::Endpoint;
 use weir_tests::client::{Client, LOOK_EVERY};
 use weir_tests::disk::SmallDisk;
 use weir_tests::http::Http;
@@ -133,6 +137,73 @@ async fn the_stores_disk_is_full() {
 #[tokio::test]
 async fn the_checkpoints_disk_is_full() {
     full_disk("agent", "checkpoint: can't be written", true).await;
+}
+
+/// A spool that is full, since the collector is away: OTLP is told to come again, files wait, and all arrives once there is a collector.
+async fn full_spool(protocol: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = |name: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir(&path).unwrap();
+        path
+    };
+    let (agent, collector, logs) = (folder("agent"), folder("collector"), folder("logs"));
+    let role = |env: &[(&str, &str)]| {
+        let config = "collector: {commit_every: 200ms}";
+        Client::new(Server::role("collector", &collector, config, env).unwrap())
+    };
+    let client = role(&[]);
+    let intake = match protocol {
+        "http" => client.server.intake_http().to_owned(),
+        _ => client.server.intake_grpc(),
+    };
+    client.server.stop().unwrap();
+    let config = format!(
+        "agent: {{host_metrics: 0s, sources: [{{include: ['{}/*.log']}}]}}\nforward: {{to: '{intake}', protocol: {protocol}, spool_bytes: 1MiB}}\n",
+        logs.display()
+    );
+    let agent = Server::role("agent", &agent, &config, &[]).unwrap();
+    append_lines(&logs.join("a.log"), 0..50_000);
+    let mut taken = 0;
+    let (answer, refused) = loop {
+        let body = spans(taken * 100..taken * 100 + 100);
+        let url = format!("{}/v1/traces", agent.otlp());
+        let answer =
+            Http::default().call(Method::POST, &url, "application/x-protobuf", body.clone()).await.unwrap();
+        if answer.status() != StatusCode::OK {
+            break (answer, body);
+        }
+        taken += 1;
+        assert!(taken < 10_000, "the spool has no limit");
+    };
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers()["retry-after"], "1");
+    let said = String::from_utf8_lossy(answer.body()).into_owned();
+    assert!(said.contains("has reached its limit of 1048576 bytes; its reader is behind"), "{said}");
+    let channel = Endpoint::from_shared(agent.otlp_grpc()).unwrap().connect().await.unwrap();
+    let request = ExportTraceServiceRequest::decode(refused.clone()).unwrap();
+    let status = TraceServiceClient::new(channel).export(request).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+
+    let (_, address) = intake.split_once("://").unwrap();
+    let key = format!("WEIR_COLLECTOR__INTAKE_{}", protocol.to_uppercase());
+    let client = role(&[(&key, address)]);
+    while !Http::default().export_spans(agent.otlp(), &refused).await {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    client.wait_for_totals(50_000, (taken + 1) * 100).await;
+    agent.stop().unwrap();
+    client.server.stop().unwrap();
+}
+
+#[tokio::test]
+async fn the_spool_is_full_over_http() {
+    full_spool("http").await;
+}
+
+#[tokio::test]
+async fn the_spool_is_full_over_grpc() {
+    full_spool("grpc").await;
 }
 
 #[tokio::test]

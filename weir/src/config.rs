@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_runtime::config::Validate;
 use weir_runtime::{ByteSize, Period};
@@ -10,7 +11,7 @@ use weir_runtime::{ByteSize, Period};
 /// Environment variables that override begin with this.
 pub(crate) const PREFIX: &str = "WEIR";
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) agent: weir_agent::Config,
@@ -21,11 +22,12 @@ pub(crate) struct Config {
 }
 
 /// Where `weir agent` sends what it has, and what it keeps until that is taken. `weir up` needs neither.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Forward {
-    /// The collector's intake.
+    /// The collector's intake: an `http://` address.
     pub(crate) to: String,
+    /// How batches travel: OTLP over HTTP or over gRPC.
     pub(crate) protocol: Protocol,
     /// Largest size of each signal's spool on disk. When it is full, files wait and OTLP is answered with 503.
     pub(crate) spool_bytes: ByteSize,
@@ -38,7 +40,7 @@ impl Default for Forward {
 }
 
 /// How batches travel from an agent to a collector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Protocol {
     Http,
@@ -55,7 +57,7 @@ impl fmt::Display for Protocol {
 }
 
 /// When the collector commits, and where agents reach it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Collector {
     /// Longest time between writing and committing.
@@ -66,8 +68,9 @@ pub(crate) struct Collector {
     pub(crate) log_bytes: ByteSize,
     /// Size at which a log goes on in a new file. Whole files are removed once what they hold is committed.
     pub(crate) log_segment_bytes: ByteSize,
-    /// Where `weir collector` takes what agents send: OTLP over HTTP, and over gRPC.
+    /// Where `weir collector` takes what agents send by OTLP over HTTP.
     pub(crate) intake_http: SocketAddr,
+    /// The same over gRPC.
     pub(crate) intake_grpc: SocketAddr,
 }
 
@@ -86,12 +89,14 @@ impl Default for Collector {
 }
 
 /// The embedded store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
-    /// Records, bytes of bodies, or age at which a shard is sealed.
+    /// Records at which a shard is sealed and a new one opened.
     pub(crate) shard_records: u64,
+    /// Bytes of bodies at which a shard is sealed.
     pub(crate) shard_bytes: ByteSize,
+    /// Age at which a shard is sealed.
     pub(crate) shard_age: Period,
     /// How long data is kept, counted from its arrival.
     pub(crate) retain_age: Period,
@@ -127,5 +132,34 @@ impl Validate for Config {
         if self.collector.commit_every.0.is_zero() {
             problems.push("collector.commit_every: must be longer than 0s".into());
         }
+    }
+}
+
+/// The page that says of every key what it takes, is by default and means.
+pub(crate) fn reference() -> String {
+    format!(
+        "# Configuration reference
+
+Written by `weir config reference`. A configuration is one YAML file, given with `--config`; every key may be left out. `weir config check FILE` says what is wrong with one,
+`weir config print [FILE]` shows what counts. `weir up` reads all sections, `weir agent` reads `agent` and `forward`, `weir collector` the others.
+
+An environment variable overrides a key: `WEIR_` and its path with `__` between the parts, as in `WEIR_AGENT__OTLP_HTTP=0.0.0.0:4318`; its value is read as YAML.
+
+A *size* is a number of bytes with a unit: `512KiB`, `64MiB`, `2GiB`, or with powers of 1,000 `kB`, `MB`, `GB`. A *period* is a number with `ms`, `s`, `m`, `h` or `d`.
+`a[].b` is the key `b` of every element of the list `a`.
+{}",
+        weir_runtime::reference::markdown::<Config>()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_reference_page_is_true() {
+        let page = include_str!("../../docs/reference/configuration.md");
+        assert!(
+            page == super::reference(),
+            "write it again: weir config reference > docs/reference/configuration.md"
+        );
     }
 }

@@ -51,6 +51,8 @@ enum ConfigCommand {
     Check { file: PathBuf },
     /// Print the configuration as it counts: file, environment and defaults.
     Print { file: Option<PathBuf> },
+    /// Print what every key takes, is by default and means, as Markdown.
+    Reference,
 }
 
 fn main() -> ExitCode {
@@ -78,6 +80,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Config { command: ConfigCommand::Print { file } } => {
             print!("{}", serde_yaml_ng::to_string(&load(file.as_ref())?)?);
+            Ok(())
+        }
+        Command::Config { command: ConfigCommand::Reference } => {
+            print!("{}", config::reference());
             Ok(())
         }
         Command::Explain(args) => {

@@ -67,7 +67,8 @@ pub(super) struct Followed {
     stream: Stream,
     /// What was decided about the file and may be needed to read it again.
     decisions: Vec<Decision>,
-    /// There are decisions that the checkpoint does not know: nothing may be sent before it does.
+    /// There are decisions, or first bytes, that the checkpoint does not know: nothing may be sent before it does. Otherwise another file that
+    /// is given the same inode could pass for this one.
     pub(super) unsaved: bool,
     /// Where the range of the batch under construction begins.
     batch_start: u64,
@@ -211,6 +212,19 @@ impl Followed {
             && identity::before(copy, end)? == identity::before(&self.file, end)?)
     }
 
+    /// Whether another file that holds what was read of this one has more than this one, which was not cut since: it only begins alike.
+    pub(super) fn is_outgrown_by(&self, other: &File) -> io::Result<bool> {
+        Ok(other.metadata()?.len() > self.file.metadata()?.len() && !self.was_cut()?)
+    }
+
+    /// Whether it is, now that it is open, what was saved.
+    pub(super) fn continues(&self, saved: &Saved) -> io::Result<bool> {
+        match self.content {
+            Content::Plain => Ok(identity::is_same(saved, &self.file)? && !self.was_cut()?),
+            Content::Gzip { .. } => Ok(true),
+        }
+    }
+
     /// Whether there is a line without its end, or a record that may go on.
     pub(super) fn is_unfinished(&self) -> bool {
         !self.carry.is_empty() || self.stream.is_holding()
@@ -221,7 +235,11 @@ impl Followed {
         if matches!(self.content, Content::Gzip { .. }) {
             return Ok(false);
         }
-        Ok(self.file.metadata()?.len() < self.read || identity::before(&self.file, self.read)? != self.last)
+        // What an earlier run had read further on is still there, too.
+        let (known, marker) = self.known;
+        Ok(self.file.metadata()?.len() < self.read
+            || identity::before(&self.file, self.read)? != self.last
+            || (self.read < known && xxh3_64(&identity::before(&self.file, known)?) != marker))
     }
 
     /// Whether there is nothing to read, and nothing that must be noticed.
@@ -274,7 +292,9 @@ impl Followed {
             self.last.extend_from_slice(&buf[kept + n.saturating_sub(MARKER_BYTES as usize)..kept + n]);
             let excess = self.last.len().saturating_sub(MARKER_BYTES as usize);
             self.last.drain(..excess);
+            let known = self.head.mark();
             self.head.take(self.read - n as u64, &buf[kept..kept + n]);
+            self.unsaved |= self.head.mark() != known;
         }
         Ok(Turn::Read)
     }

@@ -12,8 +12,10 @@ mod deliver;
 mod discover;
 mod file;
 mod identity;
+mod look;
 mod records;
 mod run;
+mod send;
 mod turns;
 mod watch;
 

@@ -1,10 +1,12 @@
 //! Sizes and periods as people write them in a configuration: `64MiB`, `2s`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -135,7 +137,21 @@ impl<T: FromStr<Err = UnitError>> Visitor<'_> for FromText<T> {
 }
 
 macro_rules! as_text {
-    ($name:ident) => {
+    ($name:ident, $what:literal) => {
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "format": $what })
+            }
+        }
+
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -150,8 +166,8 @@ macro_rules! as_text {
     };
 }
 
-as_text!(ByteSize);
-as_text!(Period);
+as_text!(ByteSize, "size");
+as_text!(Period, "period");
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use weir_transport::conformance::{numbered, run, take};
 use weir_transport::disk_log::{DiskLog, DiskLogReceiver, DiskLogSender, OpenError, Settings, check};
 use weir_transport::faulty::{Faults, FaultyReceiver, FaultySender, Rates};
 use weir_transport::memory::MemoryLog;
-use weir_transport::{Batch, Cause, Event, Lane, Position, Receiver, SendErrorKind, Sender};
+use weir_transport::{Batch, Cause, Event, Lane, Position, Receiver, SendError, SendErrorKind, Sender};
 
 const LANE: Lane = Lane { signal: Signal::Spans, partition: 0 };
 
@@ -74,28 +74,59 @@ async fn a_second_owner_is_refused() {
 
 #[tokio::test]
 async fn a_full_log_says_so_and_takes_again_when_trimmed() {
-    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
-    let settings = Settings { segment_bytes: 600, max_bytes: 2_000, ..Settings::default() };
-    let log = open(&disk, Path::new("/log"), settings);
-    let sender = DiskLogSender::start(log.clone()).unwrap();
-    let mut n = 0;
-    let error = loop {
-        match sender.send(numbered(Signal::Spans, n)).await {
-            Ok(_) => n += 1,
-            Err(error) => break error,
+    // Also one that is smaller than a segment.
+    for segment_bytes in [600, 64 << 20] {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+        let settings = Settings { segment_bytes, max_bytes: 2_000, ..Settings::default() };
+        let log = open(&disk, Path::new("/log"), settings);
+        let sender = DiskLogSender::start(log.clone()).unwrap();
+        let (n, error) = fill(&sender).await;
+        assert!(matches!(error.kind, SendErrorKind::Retry { .. }));
+        assert!(error.message.contains("has reached its limit of 2000 bytes"), "{error}");
+        let mut receiver = DiskLogReceiver::new(log.clone());
+        receiver.next().await.unwrap();
+        receiver.done(LANE, weir_transport::Epoch(1), Position(n)).await.unwrap();
+        sender.send(*error.batch).await.unwrap();
+        // What was trimmed is reported to a reader that still wants it.
+        receiver.seek(LANE, Position(0)).await.unwrap();
+        let oldest = Position(log.stats().oldest);
+        assert_eq!(receiver.next().await.unwrap(), Event::Gap(LANE, Position(0)..oldest, Cause::Expired));
+        assert_eq!(take(&mut receiver, 1).await[0].0, oldest);
+    }
+}
+
+/// Sends batches until one is not taken. Returns how many were, and why that one was not.
+async fn fill(sender: &DiskLogSender) -> (u64, SendError) {
+    for n in 0.. {
+        if let Err(error) = sender.send(numbered(Signal::Spans, n)).await {
+            return (n, error);
         }
+    }
+    unreachable!("the log is bounded")
+}
+
+#[tokio::test]
+async fn a_log_with_a_smaller_limit_than_before_takes_again_when_it_was_read() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+    let reopen = |max_bytes| {
+        let log = open(&disk, Path::new("/log"), Settings { max_bytes, ..Settings::default() });
+        (log.clone(), DiskLogSender::start(log).unwrap())
     };
-    assert!(matches!(error.kind, SendErrorKind::Retry { .. }));
-    assert!(error.message.contains("has reached its limit of 2000 bytes"), "{error}");
+    let (log, sender) = reopen(1 << 20);
+    for n in 0..100 {
+        sender.send(numbered(Signal::Spans, n)).await.unwrap();
+    }
+    drop((log, sender));
+    // The folder is free when the writing thread has ended.
+    while DiskLog::open(disk.clone(), Path::new("/log"), Signal::Spans, small()).is_err() {
+        tokio::task::yield_now().await;
+    }
+    let (log, sender) = reopen(1_000);
+    assert!(log.stats().bytes > 1_000);
     let mut receiver = DiskLogReceiver::new(log.clone());
     receiver.next().await.unwrap();
-    receiver.done(LANE, weir_transport::Epoch(1), Position(n)).await.unwrap();
-    sender.send(*error.batch).await.unwrap();
-    // What was trimmed is reported to a reader that still wants it.
-    receiver.seek(LANE, Position(0)).await.unwrap();
-    let oldest = Position(log.stats().oldest);
-    assert_eq!(receiver.next().await.unwrap(), Event::Gap(LANE, Position(0)..oldest, Cause::Expired));
-    assert_eq!(take(&mut receiver, 1).await[0].0, oldest);
+    receiver.done(LANE, weir_transport::Epoch(1), Position(100)).await.unwrap();
+    sender.send(numbered(Signal::Spans, 100)).await.unwrap();
 }
 
 #[tokio::test]

@@ -97,13 +97,32 @@ impl Appender {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.log.stats().bytes >= self.log.settings.max_bytes
+    }
+
+    /// Goes on in a new segment if the last one has grown to its size, and removes that one if its reader is done with it.
+    fn close_grown(&self) -> io::Result<()> {
+        let (last, done) = {
+            let state = self.log.state();
+            (state.segments.last().map(|segment| segment.len), state.done)
+        };
+        if last.is_some_and(|len| len >= self.log.settings.segment_bytes) {
+            self.roll(*self.log.durable.borrow())?;
+            self.log.trim(done)?;
+        }
+        Ok(())
+    }
+
     /// Makes a group durable with one sync, or refuses it whole.
     fn append(&mut self, group: Vec<Request>) {
-        let full = {
-            let stats = self.log.stats();
-            stats.bytes >= self.log.settings.max_bytes
-        };
-        if full {
+        // A log that is smaller than the one before the restart may be full with its last segment alone.
+        if self.is_full()
+            && let Err(error) = self.close_grown()
+        {
+            tracing::warn!(log = %self.log.dir.display(), %error, "can't begin a new segment");
+        }
+        if self.is_full() {
             let message = format!(
                 "the log {} has reached its limit of {} bytes; its reader is behind",
                 self.log.dir.display(),

@@ -40,7 +40,8 @@ use segment::Segment;
 /// How large a log and its parts may become.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// A segment is closed when it has reached this size, bytes.
+    /// A segment is closed when it has reached this size, bytes. At most a quarter of `max_bytes` counts: whole segments are removed, and a full
+    /// log must have some that can be.
     pub segment_bytes: u64,
     /// The log takes nothing more beyond this size, bytes.
     pub max_bytes: u64,
@@ -90,6 +91,8 @@ pub struct Stats {
 #[derive(Debug)]
 struct State {
     segments: Vec<Segment>,
+    /// The reader is done with everything below.
+    done: Position,
     stats: Stats,
 }
 
@@ -123,12 +126,14 @@ impl DiskLog {
             io::ErrorKind::WouldBlock => OpenError::InUse(dir.into()),
             _ => error(source),
         })?;
+        let segment_bytes = settings.segment_bytes.min(settings.max_bytes / 4).max(1);
+        let settings = Settings { segment_bytes, ..settings };
         let (segments, stats) = recover(disk.as_ref(), dir, settings.first).map_err(error)?;
         if stats.torn_bytes > 0 {
             tracing::warn!(log = %dir.display(), bytes = stats.torn_bytes, "cut an unfinished record from the end of the log; it was never acknowledged");
         }
         let durable = watch::Sender::new(Position(stats.next));
-        let state = Mutex::new(State { segments, stats });
+        let state = Mutex::new(State { segments, done: Position(0), stats });
         Ok(Arc::new(Self { signal, dir: dir.into(), disk, settings, state, durable, _lock: lock }))
     }
 
@@ -160,6 +165,7 @@ impl DiskLog {
     fn trim(&self, position: Position) -> io::Result<()> {
         let removed: Vec<Position> = {
             let mut state = self.state();
+            state.done = state.done.max(position);
             let keep = state.segments.partition_point(|s| s.first <= position).saturating_sub(1);
             state.segments.drain(..keep).map(|s| s.first).collect()
         };
