@@ -37,7 +37,8 @@ const FAILED_LINES: u32 = 64;
 /// Chunks between two looks at a source that was taken for plain text; the first ones are all looked at.
 const PLAIN_LOOK: u32 = 64;
 
-/// Smallest stretch that a [`Decision::Hold`] covers, in bytes. Stretches grow with what was read, so their number is its logarithm.
+/// Smallest stretch that a [`Decision::Hold`] covers, in bytes, once the format is firm: until then another one may be found in the next chunk,
+/// also by a reader that begins again. Stretches grow with what was read, so their number is its logarithm.
 const HOLD_BYTES: u64 = 256 * 1024;
 
 /// Name of the format that the user set, in a [`Locked`].
@@ -259,9 +260,24 @@ impl Stream {
     /// A line may not exceed what the caller can buffer: [`Self::push_cut`] takes the head of one that does.
     pub fn push(&mut self, chunk: &[u8], emit: &mut impl FnMut(Event<'_>)) -> usize {
         let Some(whole) = memchr::memrchr(b'\n', chunk).map(|end| end + 1) else { return 0 };
-        let chunk = &chunk[..whole];
+        // Behind what an earlier reader may have sent the format may be looked for anew.
+        let known = self.fixed_until.saturating_sub(self.position).min(whole as u64) as usize;
+        let known = match known.checked_sub(1) {
+            Some(last) => last + memchr::memchr(b'\n', &chunk[last..whole]).map_or(0, |end| end + 1),
+            None => 0,
+        };
+        for lines in [&chunk[..known], &chunk[known..whole]] {
+            if !lines.is_empty() {
+                self.push_whole(lines, emit);
+            }
+        }
+        whole
+    }
+
+    /// Takes whole lines.
+    fn push_whole(&mut self, chunk: &[u8], emit: &mut impl FnMut(Event<'_>)) {
         self.look(chunk, emit);
-        self.hold(self.position + whole as u64, emit);
+        self.hold(self.position + chunk.len() as u64, emit);
         let offset = self.position;
         let lines = Chunk::new(chunk);
         let mut at = 0;
@@ -272,8 +288,7 @@ impl Stream {
             at = next;
         }
         self.keep_slice(lines);
-        self.position = offset + whole as u64;
-        whole
+        self.position = offset + chunk.len() as u64;
     }
 
     /// Takes a line of which only `head` is at hand: it is longer than the caller's buffer, or the source ended without a line end.
@@ -364,9 +379,9 @@ impl Stream {
             None => true,
             Some(_) if self.options.pattern.is_some() => false,
             Some(lock) if lock.format == Format::Plain.name() => {
-                self.chunks < PLAIN_LOOK || self.chunks.is_multiple_of(PLAIN_LOOK)
+                !self.is_firm(lock) || self.chunks.is_multiple_of(PLAIN_LOOK)
             }
-            Some(lock) => self.failed >= if self.agreeing(lock) < AGREE_LINES { 1 } else { FAILED_LINES },
+            Some(lock) => self.failed >= if self.is_firm(lock) { FAILED_LINES } else { 1 },
         };
         if !doubt {
             return;
@@ -404,6 +419,14 @@ impl Stream {
         }
     }
 
+    /// Whether a lock is not given up easily.
+    fn is_firm(&self, lock: &Locked) -> bool {
+        match lock.format == Format::Plain.name() {
+            true => self.chunks >= PLAIN_LOOK,
+            false => self.options.pattern.is_some() || self.agreeing(lock) >= AGREE_LINES,
+        }
+    }
+
     /// Lines that spoke for a lock so far.
     fn agreeing(&self, lock: &Locked) -> u32 {
         lock.lines.saturating_add(self.agreed)
@@ -427,10 +450,12 @@ impl Stream {
         }
     }
 
-    /// Announces that records up to `end` are going to come out.
+    /// Announces that records up to `end` are going to come out, and, where the format is not likely to be given up, more.
     fn hold(&mut self, end: u64, emit: &mut impl FnMut(Event<'_>)) {
         if end > self.hold_until {
-            let until = end + HOLD_BYTES.max(end);
+            let firm =
+                self.chunks >= PLAIN_LOOK || self.locked.as_ref().is_some_and(|lock| self.is_firm(lock));
+            let until = if firm { end + HOLD_BYTES.max(end) } else { end };
             self.hold_until = until;
             emit(Event::Decision(Decision::Hold { from: self.position, until }));
         }

@@ -195,6 +195,24 @@ fn another_format_is_found_when_the_first_fails() {
     assert_eq!(formats, ["plain", "json"]);
 }
 
+#[test]
+fn another_format_is_found_by_a_reader_that_begins_again() {
+    let first = "starting up\n";
+    let json = "{\"level\":\"info\",\"msg\":\"hi\"}\n".repeat(3);
+    let input = first.to_owned() + &json;
+    let (_, mut announced) = run(first.as_bytes(), &[usize::MAX], vec![]);
+    announced.retain(|decision| !matches!(decision, Decision::Cut { .. }));
+    for chunks in [&[usize::MAX][..], &[first.len()], &[first.len() + json.len() / 3], &[1]] {
+        let (records, _) = run(input.as_bytes(), chunks, announced.clone());
+        assert!(
+            records[0].ends_with("\"starting up\""),
+            "what may have been sent stays as it was: {}",
+            records[0]
+        );
+        records[1..].iter().for_each(|record| assert!(record.ends_with(" \"hi\""), "{chunks:?}: {record}"));
+    }
+}
+
 fn lines() -> impl Strategy<Value = Vec<u8>> {
     let samples = prop::sample::select(vec![
         &b"{\"log\":\"half\",\"stream\":\"stdout\",\"time\":\"2023-01-30T11:38:53Z\"}"[..],
