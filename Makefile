@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build web run test test-rust torture test-web test-e2e bench bench-full lint fmt clean
+.PHONY: help build web libraries run test test-rust torture test-web test-e2e bench bench-full lint fmt clean
 
 WEB := query-ui/web
 
@@ -16,7 +16,10 @@ $(WEB)/dist/index.html: $(shell find $(WEB)/src $(WEB)/index.html $(WEB)/package
 	cd $(WEB) && $$(../../scripts/npm.sh) ci --no-audit --no-fund && $$(../../scripts/npm.sh) run build
 	@touch $@
 
-build: web ## Build the weir binary with its web app, optimised
+libraries:
+	@scripts/libraries.sh
+
+build: web libraries ## Build the weir binary with its web app, optimised
 	cargo build --release -p weir
 
 run: build ## Build everything and start it with the sample shop; prints the URL
@@ -24,36 +27,37 @@ run: build ## Build everything and start it with the sample shop; prints the URL
 
 test: test-web test-rust test-e2e ## Run every test
 
-test-rust: web ## Run the tests of the Rust code, and of the whole system
+test-rust: web libraries ## Run the tests of the Rust code, and of the whole system
 	@scripts/servers.sh
+	scripts/engine.sh kafka
 	scripts/sdks.sh install
 	cargo build --workspace --all-targets
 	cargo test --workspace
 	@scripts/data-note.sh
 
-torture: web ## Run a generated fleet with rotations and kill -9; WEIR_TEST_SEED=n for another one
+torture: web libraries ## Run a generated fleet with rotations and kill -9; WEIR_TEST_SEED=n for another one
 	cargo build --workspace --all-targets
 	cargo test -p weir-tests --test generated -- --nocapture
 
 test-web: web ## Run the tests of the web app
 	cd $(WEB) && $$(../../scripts/npm.sh) test
 
-test-e2e: web ## Drive the sample shop's pages in Chromium
+test-e2e: web libraries ## Drive the sample shop's pages in Chromium
 	cargo build --workspace --all-targets
 	@chromium=$$(scripts/browser.sh) && cd $(WEB) && \
 	  CHROMIUM=$$chromium WEIR_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/weir $$(../../scripts/npm.sh) run e2e
 
-bench: web ## Measure beside named peers; fails where a floor is missed; figures stand in docs/benchmarks.md
+bench: web libraries ## Measure beside named peers; fails where a floor is missed; figures stand in docs/benchmarks.md
 	cargo build --release -p weir -p weir-bench
 	@failed=0; for part in tail agent ingest; do target/release/$$part || failed=1; done; \
 	  chromium=$$(scripts/browser.sh) && cd $(WEB) && CHROMIUM=$$chromium \
 	  WEIR_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/release/weir $$(../../scripts/npm.sh) run bench:trace || failed=1; exit $$failed
 
-bench-full: web ## Measure the store with ten million spans; takes longer
+bench-full: web libraries ## Measure the store with ten million spans; takes longer
 	cargo build --release -p weir -p weir-bench
 	target/release/ingest --thousands 10000
 
-lint: web ## Check formatting and lints; warnings are errors
+lint: web libraries ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 

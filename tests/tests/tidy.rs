@@ -46,18 +46,27 @@ fn layers() {
         never(pure, &effects);
     }
     let roles = ["weir-agent", "weir-collector", "weir-query-ui"];
-    let engines = ["weir-store-tantivy", "tantivy"];
+    let engines = ["weir-store-tantivy", "tantivy", "weir-transport-kafka", "rdkafka"];
     for role in roles {
         never(role, &roles);
         never(role, &engines);
     }
     never("weir-query-ui", &["weir-disk"]);
     never("weir-store", &engines);
+    never("weir-store-tantivy", &["weir-transport-kafka", "rdkafka"]);
     never("weir-transport", &["weir-store"]);
+    never("weir-transport", &engines);
+    never("weir-transport-kafka", &["weir-store", "weir-store-tantivy", "tantivy"]);
+    for role in roles {
+        never("weir-transport-kafka", &[role]);
+    }
     let weir: Vec<_> = of("weir-demo").iter().filter(|name| name.starts_with("weir")).collect();
     assert!(weir.is_empty(), "the demo is a stranger to Weir, but depends on {weir:?}");
     for (name, dependencies) in &all {
-        let may = ["weir", "weir-bench", "weir-tests", "weir-store-tantivy"].contains(&name.as_str());
-        assert!(may || !dependencies.contains("weir-store-tantivy"), "{name} names an engine");
+        let may = ["weir", "weir-bench", "weir-tests"].contains(&name.as_str());
+        for engine in ["weir-store-tantivy", "weir-transport-kafka"] {
+            assert!(may || name == engine || !dependencies.contains(engine), "{name} names an engine");
+        }
+        assert!(!dependencies.contains("weir-testkit") || name == "weir-tests", "{name} is more than tests");
     }
 }

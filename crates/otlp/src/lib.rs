@@ -1,9 +1,8 @@
 //! OTLP on the wire: receiving it from whoever speaks it, and sending it from an agent to a collector where no broker stands between them.
 //!
-//! A batch travels as the OTLP request that it is, with an [`envelope`] that any other OTLP receiver skips. The peer answers when the batch
+//! A batch travels as the OTLP request that it is, with an [envelope](weir_transport::envelope) that any other OTLP receiver skips. The peer answers when the batch
 //! is durable there, so the sender's spool may forget it.
 
-pub mod envelope;
 mod receive;
 mod send;
 

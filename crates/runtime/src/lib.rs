@@ -4,10 +4,12 @@ pub mod config;
 pub mod health;
 pub mod metrics;
 pub mod reference;
+pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
 pub mod units;
 
 pub use health::Health;
 pub use metrics::Metrics;
+pub use secret::Secret;
 pub use units::{ByteSize, Period};

@@ -1,1 +1,8 @@
-//! weir-testkit
+//! For tests only: real servers in processes of their own, on loopback.
+//!
+//! They are fetched by `scripts/engine.sh` into a cache. One that is not there fails the test with what to run.
+
+pub mod kafka;
+mod process;
+
+pub use process::{Process, free_port};

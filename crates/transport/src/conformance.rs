@@ -3,18 +3,42 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use weir_model::{Incarnation, Signal};
+use weir_model::otlp::{BodyWriter, LogWriter, MetricWriter, PointValue, SpanWriter};
+use weir_model::{Incarnation, Signal, SpanId, TraceId, identity};
 
 use crate::{Batch, Event, Lane, Origin, Position, ReceiveError, Receiver, SendErrorKind, Sender};
 
 /// How long a test waits for what must come. Generous: it is only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A batch that is told apart by its number.
+/// A batch that is told apart by its number: one record, of up to 300 bytes, at offset `n * 10` of its source.
 pub fn numbered(signal: Signal, n: u64) -> Batch {
-    let origin = Origin { incarnation: Incarnation(7), range: n * 10..n * 10 + 10, acked_below: n * 10 };
-    let body = Bytes::from(vec![n as u8; 1 + (n as usize * 37) % 300]);
-    Batch { signal, origins: vec![origin], route: n, arrived: 1_000 + n, body }
+    let incarnation = Incarnation(7);
+    let text = "x".repeat((n as usize * 37) % 200);
+    let mut body = BodyWriter::default();
+    body.resource(|attrs| attrs.str(identity::INCARNATION, &incarnation.to_string()));
+    body.scope("", "");
+    body.record(|out| match signal {
+        Signal::Logs => {
+            let mut log = LogWriter::new(out);
+            log.body(&text);
+            log.attrs().int(identity::OFFSET, n as i64 * 10);
+        }
+        Signal::Spans => {
+            let trace = TraceId::from_low(n + 1).expect("not zero");
+            let mut span = SpanWriter::new(out, trace, SpanId::new((n + 1).to_be_bytes()).expect("not zero"));
+            span.name(&text);
+            span.attrs().int(identity::OFFSET, n as i64 * 10);
+        }
+        Signal::Metrics => {
+            let point = |points: &mut weir_model::otlp::PointsWriter<'_>| {
+                points.point(0, n, PointValue::Int(n as i64), |_| ());
+            };
+            MetricWriter::new(out, &text, "1").gauge(point);
+        }
+    });
+    let origin = Origin { incarnation, range: n * 10..n * 10 + 10, acked_below: n * 10 };
+    Batch { signal, origins: vec![origin], route: n, arrived: 1_000 + n, body: Bytes::from(body.finish()) }
 }
 
 /// The next event, as an owner reads it: what fails for passing reasons is tried again.

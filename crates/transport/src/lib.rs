@@ -5,6 +5,7 @@
 
 pub mod conformance;
 pub mod disk_log;
+pub mod envelope;
 pub mod faulty;
 pub mod memory;
 mod seam;

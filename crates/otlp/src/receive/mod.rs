@@ -12,15 +12,13 @@ use ::http::StatusCode;
 use bytes::Bytes;
 use weir_model::Signal;
 use weir_model::otlp::validate;
-use weir_transport::{Batch, SendErrorKind, Senders};
+use weir_transport::{Batch, SendErrorKind, Senders, envelope};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use grpc::GrpcReceiver;
 pub use http::HttpReceiver;
 pub use stats::{IntakeStats, Protocol};
 pub use unpack::unpack;
-
-use crate::envelope;
 
 /// Largest request, as it is sent and after decompression, in bytes.
 pub const REQUEST_BYTES: usize = 32 << 20;

@@ -9,10 +9,9 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use weir_model::Signal;
-use weir_transport::{Batch, Position, SendError, SendErrorKind, Sender};
+use weir_transport::{Batch, Position, SendError, SendErrorKind, Sender, envelope};
 
 use super::{AddressError, RETRY, TIMEOUT, away, failed};
-use crate::envelope;
 
 /// Sends one signal's batches by the `Export` call. The peer must answer only for what is durable there.
 #[derive(Debug, Clone)]

@@ -12,10 +12,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use weir_model::Signal;
 use weir_model::wire::Fields;
-use weir_transport::{Batch, Position, SendError, SendErrorKind, Sender};
+use weir_transport::{Batch, Position, SendError, SendErrorKind, Sender, envelope};
 
 use super::{AddressError, RETRY, TIMEOUT, away, failed};
-use crate::envelope;
 
 /// Bytes of an answer that are read: a status with a message.
 const ANSWER_BYTES: usize = 64 * 1024;

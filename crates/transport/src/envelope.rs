@@ -1,13 +1,14 @@
-//! What a batch carries beside its records, as one more field at the end of the request.
+//! What a batch carries beside its records on its way between processes: `message { fixed64 arrived = 1; fixed64 route = 2;
+//! repeated bytes origin = 3; }`, an origin being `u128 incarnation | u64 start | u64 end | u64 acked below`, little endian.
 //!
-//! Protobuf readers skip fields that they do not know, so any OTLP receiver takes such a request. The field is
-//! `message { fixed64 arrived = 1; fixed64 route = 2; repeated bytes origin = 3; }`, an origin being
-//! `u128 incarnation | u64 start | u64 end | u64 acked below`, little endian.
+//! Where a transport has room beside the body it travels there ([`write`], [`read`]), else as one more field at the end of the request
+//! ([`seal`], [`open`]): protobuf readers skip fields that they do not know, so any OTLP receiver takes such a request.
 
 use bytes::{Bytes, BytesMut};
 use weir_model::wire::{DecodeError, Fields, Kind, Writer};
 use weir_model::{Incarnation, Signal};
-use weir_transport::{Batch, Origin};
+
+use crate::{Batch, Origin};
 
 /// Number of the field: OTLP numbers its own from 1, and none of its messages comes near.
 const ENVELOPE: u32 = 20_477;
@@ -17,8 +18,8 @@ const ORIGIN: u32 = 3;
 /// One origin, bytes.
 const ORIGIN_BYTES: usize = 16 + 8 + 8 + 8;
 
-/// The request and its envelope, in one piece.
-pub fn seal(batch: &Batch) -> Bytes {
+/// The envelope alone.
+pub fn write(batch: &Batch) -> Vec<u8> {
     let mut fields = Writer::new();
     fields.fixed64(ARRIVED, batch.arrived);
     fields.fixed64(ROUTE, batch.route);
@@ -30,8 +31,13 @@ pub fn seal(batch: &Batch) -> Bytes {
         bytes[32..].copy_from_slice(&origin.acked_below.to_le_bytes());
         fields.bytes(ORIGIN, &bytes);
     }
+    fields.into_vec()
+}
+
+/// The request and its envelope, in one piece.
+pub fn seal(batch: &Batch) -> Bytes {
     let mut envelope = Writer::new();
-    envelope.bytes(ENVELOPE, fields.as_slice());
+    envelope.bytes(ENVELOPE, &write(batch));
     let mut sealed = BytesMut::with_capacity(batch.body.len() + envelope.len());
     sealed.extend_from_slice(&batch.body);
     sealed.extend_from_slice(envelope.as_slice());
@@ -62,7 +68,11 @@ pub fn open(signal: Signal, request: &Bytes) -> Result<Option<Batch>, DecodeErro
     Ok(None)
 }
 
-fn read(signal: Signal, body: Bytes, content: &[u8]) -> Result<Batch, DecodeError> {
+/// The batch of a body and the envelope that [`write`] made. The body is not checked here.
+///
+/// # Errors
+/// When it is not an envelope.
+pub fn read(signal: Signal, body: Bytes, content: &[u8]) -> Result<Batch, DecodeError> {
     let mut batch = Batch { signal, origins: Vec::new(), route: 0, arrived: 0, body };
     for field in Fields::new(content) {
         let field = field?;
@@ -108,6 +118,7 @@ mod tests {
         fn round_trip(origins in origins(), route: u64, arrived: u64, empty: bool) {
             let body = Bytes::from_static(if empty { &[] } else { REQUEST });
             let batch = Batch { signal: Signal::Logs, origins, route, arrived, body };
+            prop_assert_eq!(read(Signal::Logs, batch.body.clone(), &write(&batch)), Ok(batch.clone()));
             prop_assert_eq!(open(Signal::Logs, &seal(&batch)), Ok(Some(batch)));
         }
 

@@ -1,0 +1,210 @@
+//! The connection to a cluster: one producer for all signals, what librdkafka says, and what its errors mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::admin::AdminClient;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::sync::{Semaphore, oneshot};
+use weir_model::Signal;
+use weir_transport::{Position, SendErrorKind, Senders};
+
+use crate::receive::KafkaReceiver;
+use crate::send::KafkaSender;
+use crate::settings::Config;
+use crate::topics::Topic;
+
+/// When to come again after a passing error.
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
+
+pub(crate) type Producer = ThreadedProducer<Context>;
+
+/// Where a message was written, or why not.
+pub(crate) type Delivered = Result<Position, KafkaError>;
+
+/// What librdkafka tells besides answers: its log, and the last trouble with a broker.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Context {
+    trouble: Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>,
+}
+
+impl Context {
+    /// What is wrong with the connections, as far as it was told since the last success.
+    pub(crate) fn trouble(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.trouble.lock().clone()
+    }
+
+    pub(crate) fn all_is_well(&self) {
+        self.trouble.lock().take();
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(facility, "{message}");
+            }
+            // A broker that goes away is such an "error", once a second; whoever waits for it says so.
+            _ => tracing::debug!(facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "{reason}");
+        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        // That all brokers are down says less than why one is.
+        let mut trouble = self.trouble.lock();
+        if code != Code::AllBrokersDown || trouble.is_none() {
+            *trouble = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<oneshot::Sender<Delivered>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, sender: Self::DeliveryOpaque) {
+        let delivered = match result {
+            Ok(message) => Ok(Position(message.offset().max(0) as u64)),
+            Err((error, _)) => Err(error.clone()),
+        };
+        // Nobody may be waiting any more.
+        let _ = sender.send(delivered);
+    }
+}
+
+impl ConsumerContext for Context {
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(%error, "the group's offsets can't be committed; the store has its own");
+        }
+    }
+}
+
+/// What a caller can do about an error of librdkafka or a broker.
+pub(crate) fn kind(code: RDKafkaErrorCode) -> SendErrorKind {
+    match code {
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidMessage | Code::InvalidRecord => {
+            SendErrorKind::Refused
+        }
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::IllegalSASLState
+        | Code::SSL
+        | Code::TopicAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::InvalidTopic
+        | Code::PolicyViolation
+        | Code::UnsupportedVersion
+        | Code::UnsupportedCompressionType
+        | Code::UnsupportedForMessageFormat => SendErrorKind::Fatal,
+        _ => SendErrorKind::Retry { after: RETRY },
+    }
+}
+
+/// Something does not work: what can be done, and what to tell a person.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    pub(crate) kind: SendErrorKind,
+    pub(crate) message: String,
+}
+
+/// What senders and receivers share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) context: Context,
+    pub(crate) admin: AdminClient<Context>,
+    /// Room in the queue of the producer, in KiB.
+    pub(crate) room: Semaphore,
+    producer: Mutex<Arc<Producer>>,
+}
+
+impl Shared {
+    pub(crate) fn producer(&self) -> Arc<Producer> {
+        self.producer.lock().clone()
+    }
+
+    /// Takes another producer where librdkafka has given this one up.
+    pub(crate) fn replace_dead_producer(&self, dead: &Arc<Producer>) {
+        let Some((code, reason)) = dead.client().fatal_error() else { return };
+        let mut producer = self.producer.lock();
+        if !Arc::ptr_eq(&producer, dead) {
+            return;
+        }
+        tracing::warn!(%code, "the producer can't go on and is replaced: {reason}");
+        match self.config.producer().create_with_context(self.context.clone()) {
+            Ok(fresh) => *producer = Arc::new(fresh),
+            Err(error) => tracing::error!(%error, "there is no new producer; it is tried again"),
+        }
+    }
+
+    /// Puts into words what keeps brokers from answering.
+    pub(crate) fn away(&self, code: RDKafkaErrorCode) -> Problem {
+        let brokers = self.config.names();
+        match self.context.trouble() {
+            Some((known, reason)) if kind(known) == SendErrorKind::Fatal => {
+                let message = format!("Kafka at {brokers} does not let us in: {reason}");
+                Problem { kind: SendErrorKind::Fatal, message }
+            }
+            Some((_, reason)) => Problem {
+                kind: kind(code),
+                message: format!("Kafka at {brokers} can't be reached: {reason}"),
+            },
+            None => {
+                Problem { kind: kind(code), message: format!("Kafka at {brokers} does not answer: {code}") }
+            }
+        }
+    }
+}
+
+/// A cluster that carries the data. Cloning shares the connections.
+#[derive(Clone)]
+pub struct Kafka(Arc<Shared>);
+
+impl Kafka {
+    /// Makes the clients; brokers are asked when something is sent or read. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// When librdkafka does not take the settings, which [`Config`]'s validation says in better words.
+    pub fn new(config: Config) -> Result<Self, KafkaError> {
+        let context = Context::default();
+        let producer: Producer = config.producer().create_with_context(context.clone())?;
+        let admin = config.producer().create_with_context(context.clone())?;
+        let room = Semaphore::new((config.queue_bytes.0 >> 10) as usize);
+        let producer = Mutex::new(Arc::new(producer));
+        Ok(Self(Arc::new(Shared { config, context, admin, room, producer })))
+    }
+
+    /// Appends to the topic of a signal.
+    pub fn sender(&self, signal: Signal) -> KafkaSender {
+        KafkaSender::new(self.0.clone(), self.topic(signal))
+    }
+
+    /// Appends to the topics of all signals.
+    pub fn senders(&self) -> Senders {
+        let sender = |signal| Arc::new(self.sender(signal));
+        Senders { logs: sender(Signal::Logs), spans: sender(Signal::Spans), metrics: sender(Signal::Metrics) }
+    }
+
+    /// Reads the topic of a signal, all of its partitions.
+    ///
+    /// # Errors
+    /// When librdkafka does not take the settings.
+    pub fn receiver(&self, signal: Signal) -> Result<KafkaReceiver, KafkaError> {
+        KafkaReceiver::new(&self.0, signal, self.topic(signal))
+    }
+
+    fn topic(&self, signal: Signal) -> Topic {
+        Topic::new(self.0.config.topics.of(signal))
+    }
+}

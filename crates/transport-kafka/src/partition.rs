@@ -1,0 +1,251 @@
+//! Which partition a record goes to, and the parts of a batch.
+//!
+//! - Spans: the hash (XXH3, 64 bits) of their trace id's 16 bytes, modulo the number of partitions, so that one partition holds a whole trace.
+//! - Logs and metrics: the batch's route, which is the hash of its source, so that a file keeps its order and its ranges stay in one lane.
+//!
+//! The number of partitions is that of the topic when the process began: were it to change in between, a batch that is sent again could go
+//! elsewhere, where nobody knows that it is stored already.
+
+use bytes::Bytes;
+use weir_model::otlp::Span;
+use weir_model::wire::{Fields, Kind, Mark, Writer};
+use weir_model::{Signal, TraceId};
+use weir_transport::Batch;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The partition of a trace.
+pub(crate) fn of_trace(trace: TraceId, partitions: u32) -> u32 {
+    (xxh3_64(trace.as_bytes()) % u64::from(partitions)) as u32
+}
+
+/// The parts of a batch with their partitions; in all they hold its records, each once.
+///
+/// A batch without origins is cut further where a part would have more than `limit` bytes; one with origins is not, since each part's ranges
+/// would say of the others' records that they are in it.
+pub(crate) fn split(batch: Batch, partitions: u32, limit: usize) -> Vec<(u32, Batch)> {
+    let whole = (batch.route % u64::from(partitions)) as u32;
+    let by_trace = batch.signal == Signal::Spans && partitions > 1;
+    let too_large = batch.origins.is_empty() && batch.body.len() > limit;
+    if !by_trace && !too_large {
+        return vec![(whole, batch)];
+    }
+    let limit = if batch.origins.is_empty() { limit } else { usize::MAX };
+    let mut parts = Parts { limit, parts: Vec::new() };
+    for (resource, head) in messages(&batch.body, 1) {
+        parts.parts.iter_mut().for_each(Part::end_resource);
+        for (scope, scope_head) in messages(resource, 2) {
+            parts.parts.iter_mut().for_each(Part::end_scope);
+            for (record, _) in messages_in(scope, 2) {
+                let partition = match by_trace {
+                    true => Span::decode(record).trace_id.map_or(whole, |id| of_trace(id, partitions)),
+                    false => whole,
+                };
+                parts.add(partition, &head, &scope_head, record);
+            }
+        }
+    }
+    let mut parts = parts.parts;
+    match parts.len() {
+        0 => vec![(whole, batch)],
+        // As it came, where it can be.
+        1 => vec![(parts.remove(0).partition, batch)],
+        _ => parts.into_iter().map(|part| part.finish(&batch)).collect(),
+    }
+}
+
+/// The nested messages in fields numbered `field`, each with what stands in it beside the fields that are `2`: resource or scope, and the URL of
+/// its schema.
+fn messages(message: &[u8], field: u32) -> Vec<(&[u8], Vec<u8>)> {
+    messages_in(message, field).map(|(content, _)| (content, others(content, 2))).collect()
+}
+
+fn messages_in(message: &[u8], field: u32) -> impl Iterator<Item = (&[u8], u32)> {
+    Fields::new(message).map_while(Result::ok).filter_map(move |f| match f.kind {
+        Kind::Bytes(content) if f.number == field => Some((content, f.number)),
+        _ => None,
+    })
+}
+
+/// All fields but those numbered `field`, as they are encoded.
+fn others(message: &[u8], field: u32) -> Vec<u8> {
+    let mut fields = Fields::new(message);
+    let mut out = Vec::new();
+    loop {
+        let before = fields.rest();
+        match fields.next() {
+            Some(Ok(found)) if found.number == field => {}
+            Some(Ok(_)) => out.extend_from_slice(&before[..before.len() - fields.rest().len()]),
+            _ => return out,
+        }
+    }
+}
+
+struct Parts {
+    limit: usize,
+    /// The last of a partition is the one that is written to.
+    parts: Vec<Part>,
+}
+
+impl Parts {
+    fn add(&mut self, partition: u32, resource: &[u8], scope: &[u8], record: &[u8]) {
+        let open = self.parts.iter().rposition(|part| part.partition == partition);
+        let fits = |part: &Part| part.out.len() + resource.len() + scope.len() + record.len() <= self.limit;
+        let at = match open {
+            Some(at) if fits(&self.parts[at]) => at,
+            _ => {
+                self.parts.push(Part { partition, out: Writer::new(), resource: None, scope: None });
+                self.parts.len() - 1
+            }
+        };
+        self.parts[at].add(resource, scope, record);
+    }
+}
+
+/// A request that is being written.
+struct Part {
+    partition: u32,
+    out: Writer,
+    resource: Option<Mark>,
+    scope: Option<Mark>,
+}
+
+impl Part {
+    fn add(&mut self, resource: &[u8], scope: &[u8], record: &[u8]) {
+        if self.resource.is_none() {
+            self.resource = Some(self.out.begin(1));
+            self.out.raw(resource);
+        }
+        if self.scope.is_none() {
+            self.scope = Some(self.out.begin(2));
+            self.out.raw(scope);
+        }
+        self.out.bytes(2, record);
+    }
+
+    fn end_scope(&mut self) {
+        if let Some(mark) = self.scope.take() {
+            self.out.end(mark);
+        }
+    }
+
+    fn end_resource(&mut self) {
+        self.end_scope();
+        if let Some(mark) = self.resource.take() {
+            self.out.end(mark);
+        }
+    }
+
+    fn finish(mut self, of: &Batch) -> (u32, Batch) {
+        self.end_resource();
+        (self.partition, Batch { body: Bytes::from(self.out.into_vec()), ..of.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
+    use weir_model::otlp::{BodyWriter, LogWriter, Refs, SpanWriter, validate};
+    use weir_model::{Incarnation, SpanId};
+    use weir_transport::Origin;
+
+    use super::*;
+
+    fn spans(count: u64) -> Batch {
+        let mut body = BodyWriter::default();
+        for resource in 0..3 {
+            body.resource(|attrs| attrs.str("service.name", &format!("service-{resource}")));
+            for scope in 0..2 {
+                body.scope("library", &scope.to_string());
+                for n in (0..count).filter(|n| n % 6 == resource * 2 + scope) {
+                    let trace = TraceId::from_low(n / 4 + 1).unwrap();
+                    body.record(|out| {
+                        SpanWriter::new(out, trace, SpanId::new((n + 1).to_be_bytes()).unwrap()).name("work")
+                    });
+                }
+            }
+        }
+        let body = Bytes::from(body.finish());
+        Batch { signal: Signal::Spans, origins: Vec::new(), route: 5, arrived: 1, body }
+    }
+
+    /// Records with their service and scope, as many times as they come.
+    fn records(batches: &[(u32, Batch)]) -> BTreeMap<(String, String, Vec<u8>), usize> {
+        let mut all = BTreeMap::new();
+        for (_, batch) in batches {
+            validate(batch.signal, &batch.body).expect("a part is OTLP");
+            for (group, record) in Refs::new(&batch.body) {
+                let (service, scope) =
+                    (group.resource.service().to_owned(), group.scope.version().to_owned());
+                *all.entry((service, scope, record.to_vec())).or_default() += 1;
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn a_trace_is_in_one_partition_and_nothing_is_lost() {
+        let batch = spans(1_000);
+        let whole = records(&[(0, batch.clone())]);
+        for partitions in [1, 2, 3, 16] {
+            let parts = split(batch.clone(), partitions, usize::MAX);
+            assert_eq!(parts.len(), partitions as usize, "one message a partition");
+            assert_eq!(records(&parts), whole);
+            let mut at: HashMap<TraceId, u32> = HashMap::new();
+            for (partition, part) in &parts {
+                for (_, record) in Refs::new(&part.body) {
+                    let trace = Span::decode(record).trace_id.unwrap();
+                    assert_eq!(*at.entry(trace).or_insert(*partition), *partition);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_cut_unless_it_has_origins() {
+        let mut batch = spans(1_000);
+        let whole = records(&[(0, batch.clone())]);
+        let parts = split(batch.clone(), 2, 2_000);
+        assert!(parts.iter().all(|(_, part)| part.body.len() <= 2_100), "a few bytes of framing beside");
+        assert!(parts.len() > 10);
+        assert_eq!(records(&parts), whole);
+        batch.origins = vec![Origin { incarnation: Incarnation(1), range: 0..9, acked_below: 0 }];
+        assert_eq!(split(batch, 2, 2_000).len(), 2);
+    }
+
+    #[test]
+    fn logs_go_by_their_route_and_stay_as_they_are() {
+        let mut body = BodyWriter::default();
+        body.resource(|_| ());
+        body.scope("", "");
+        body.record(|out| LogWriter::new(out).body("line"));
+        let body = Bytes::from(body.finish());
+        let batch = Batch { signal: Signal::Logs, origins: Vec::new(), route: 7, arrived: 1, body };
+        assert_eq!(split(batch.clone(), 4, usize::MAX), [(3, batch)]);
+    }
+
+    #[test]
+    fn the_url_of_a_schema_is_kept() {
+        let with_schema = |content: &[u8]| {
+            let mut out = Writer::new();
+            for trace in 1..=40_u64 {
+                let resource = out.begin(1);
+                let scope = out.begin(2);
+                let span = out.begin(2);
+                SpanWriter::new(&mut out, TraceId::from_low(trace).unwrap(), SpanId::new([1; 8]).unwrap())
+                    .name("a");
+                out.end(span);
+                out.bytes(3, content);
+                out.end(scope);
+                out.bytes(3, content);
+                out.end(resource);
+            }
+            out.into_vec()
+        };
+        let body = Bytes::from(with_schema(b"https://schema"));
+        let batch = Batch { signal: Signal::Spans, origins: Vec::new(), route: 0, arrived: 0, body };
+        let parts = split(batch, 2, usize::MAX);
+        let urls = |body: &[u8]| body.windows(14).filter(|w| w == b"https://schema").count();
+        assert_eq!(parts.iter().map(|(_, part)| urls(&part.body)).sum::<usize>(), 80);
+    }
+}

@@ -1,0 +1,129 @@
+//! Sending: one message for each partition that a batch has records for, and an answer when all of them are durable.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::BaseRecord;
+use tokio::sync::oneshot;
+use weir_transport::{Batch, Position, SendError, SendErrorKind, Sender, envelope};
+
+use crate::ENVELOPE;
+use crate::client::{Delivered, Problem, Producer, RETRY, Shared, kind};
+use crate::partition;
+use crate::topics::Topic;
+
+/// What a message has around its payload at the most, bytes: Kafka's framing of a record and its batch, and the envelope of a batch without origins.
+const FRAME_BYTES: usize = 256;
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+/// Appends to the topic of one signal.
+///
+/// When one of a batch's messages fails the whole batch does, and is sent again: what was written already is recognised by its origins or
+/// identities. An answer's position is that of the first message; a batch may have several.
+pub struct KafkaSender {
+    shared: Arc<Shared>,
+    topic: Topic,
+}
+
+impl KafkaSender {
+    pub(crate) fn new(shared: Arc<Shared>, topic: Topic) -> Self {
+        Self { shared, topic }
+    }
+
+    async fn deliver(&self, batch: Batch) -> Result<Position, Problem> {
+        let layout = self.topic.layout(&self.shared).await?;
+        // Room for the whole batch, so that two that have half of it each never wait for each other.
+        let most = (self.shared.config.queue_bytes.0 >> 10) as u32;
+        let needed = ((batch.body.len() >> 10) as u32 + 1).min(most);
+        let _room = self.shared.room.acquire_many(needed).await.expect("it is never closed");
+        let producer = self.shared.producer();
+        let mut reports = Vec::new();
+        let limit = layout.message_bytes.saturating_sub(FRAME_BYTES);
+        for (partition, part) in partition::split(batch, layout.partitions, limit) {
+            let bytes = part.body.len();
+            let report = self
+                .produce(&producer, partition, &part)
+                .map_err(|error| self.problem(error, bytes, limit))?;
+            reports.push((bytes, report));
+        }
+        let mut first = None;
+        for (bytes, report) in reports {
+            let delivered = report.await.unwrap_or(Err(KafkaError::Canceled));
+            match delivered {
+                Ok(position) => first = first.or(Some(position)),
+                Err(error) => {
+                    self.shared.replace_dead_producer(&producer);
+                    return Err(self.problem(error, bytes, limit));
+                }
+            }
+        }
+        self.shared.context.all_is_well();
+        Ok(first.unwrap_or_default())
+    }
+
+    fn produce(
+        &self,
+        producer: &Producer,
+        partition: u32,
+        part: &Batch,
+    ) -> Result<oneshot::Receiver<Delivered>, KafkaError> {
+        let (sender, report) = oneshot::channel();
+        let envelope = envelope::write(part);
+        let headers =
+            OwnedHeaders::new_with_capacity(1).insert(Header { key: ENVELOPE, value: Some(&envelope) });
+        let record = BaseRecord::<(), [u8], _>::with_opaque_to(&self.topic.name, Box::new(sender))
+            .partition(partition as i32)
+            .payload(&part.body)
+            .headers(headers)
+            .timestamp((part.arrived / NANOS_PER_MILLI) as i64);
+        producer.send(record).map(|()| report).map_err(|(error, _)| error)
+    }
+
+    fn problem(&self, error: KafkaError, bytes: usize, limit: usize) -> Problem {
+        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        let (topic, brokers) = (&self.topic.name, self.shared.config.names());
+        match (kind(code), code) {
+            // For the sake of others in the same request: alone it fits.
+            (SendErrorKind::Refused, Code::MessageSizeTooLarge) if bytes < limit => Problem {
+                kind: SendErrorKind::Retry { after: RETRY },
+                message: format!(
+                    "the topic `{topic}` at {brokers} takes {limit} bytes, less than `kafka.message_bytes`; lower that, or raise the topic's `max.message.bytes`"
+                ),
+            },
+            (SendErrorKind::Refused, Code::MessageSizeTooLarge) => Problem {
+                kind: SendErrorKind::Refused,
+                message: format!(
+                    "the topic `{topic}` at {brokers} does not take a batch of {bytes} bytes; raise its `max.message.bytes`"
+                ),
+            },
+            (kind @ (SendErrorKind::Refused | SendErrorKind::Fatal), _) => Problem {
+                kind,
+                message: format!("the topic `{topic}` at {brokers} does not take what is sent: {code}"),
+            },
+            (kind, Code::QueueFull) => Problem { kind, message: "the queue to the brokers is full".into() },
+            // Time-outs and the like: why is told elsewhere.
+            (
+                SendErrorKind::Retry { .. },
+                Code::MessageTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure,
+            ) => self.shared.away(code),
+            (kind, _) => Problem {
+                kind,
+                message: format!("the topic `{topic}` at {brokers} can't be written now: {code}"),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Sender for KafkaSender {
+    async fn send(&self, batch: Batch) -> Result<Position, SendError> {
+        let kept = batch.clone();
+        self.deliver(batch).await.map_err(|problem| SendError {
+            kind: problem.kind,
+            message: problem.message,
+            batch: Box::new(kept),
+        })
+    }
+}

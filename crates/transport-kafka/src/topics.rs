@@ -1,0 +1,131 @@
+//! Topics: created where that is allowed, and looked at before the first batch.
+
+use std::sync::Arc;
+
+use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::Producer as _;
+use tokio::sync::Mutex;
+use weir_transport::SendErrorKind;
+
+use crate::client::{Problem, RETRY, Shared, kind};
+
+/// What a topic is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) partitions: u32,
+    /// Largest message that it takes (`max.message.bytes`), as far as brokers tell.
+    pub(crate) message_bytes: usize,
+}
+
+/// A topic by its name.
+pub(crate) struct Topic {
+    pub(crate) name: String,
+    layout: Mutex<Option<Layout>>,
+}
+
+impl Topic {
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), layout: Mutex::default() }
+    }
+
+    /// What the topic was like when it was first looked at; it is made where it is not there.
+    pub(crate) async fn layout(&self, shared: &Arc<Shared>) -> Result<Layout, Problem> {
+        // Held while looking: who comes meanwhile waits for the same answer.
+        let mut known = self.layout.lock().await;
+        if let Some(layout) = *known {
+            return Ok(layout);
+        }
+        let layout = look(shared, &self.name).await?;
+        tracing::debug!(topic = self.name, partitions = layout.partitions, "found");
+        Ok(*known.insert(layout))
+    }
+}
+
+/// Asks the brokers about a topic, and creates it where it is missing and that is allowed.
+pub(crate) async fn look(shared: &Arc<Shared>, name: &str) -> Result<Layout, Problem> {
+    let refused = match partitions(shared, name).await? {
+        Some(_) => None,
+        None if shared.config.create_topics => create(shared, name).await?,
+        None => Some("`kafka.create_topics` is off".to_owned()),
+    };
+    let Some(partitions) = partitions(shared, name).await? else {
+        let (kind, why) = match refused {
+            Some(why) => (SendErrorKind::Fatal, why),
+            // It takes a moment until every broker knows of it.
+            None => (SendErrorKind::Retry { after: RETRY }, "it was created just now".to_owned()),
+        };
+        let message = format!(
+            "there is no topic `{name}` at {}: {why}; create it, or name another in `kafka.topics`",
+            shared.config.names()
+        );
+        return Err(Problem { kind, message });
+    };
+    let message_bytes = limit(shared, name).await.unwrap_or(shared.config.message_bytes.0 as usize);
+    shared.context.all_is_well();
+    Ok(Layout { partitions, message_bytes })
+}
+
+/// How many partitions a topic has; `None` where there is no such topic.
+async fn partitions(shared: &Arc<Shared>, name: &str) -> Result<Option<u32>, Problem> {
+    let (asking, topic) = (shared.clone(), name.to_owned());
+    let timeout = shared.config.answer_timeout();
+    // All topics are asked for: to name one that is missing would let brokers create it as they like.
+    let answer = tokio::task::spawn_blocking(move || {
+        let metadata = asking.producer().client().fetch_metadata(None, timeout)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        Ok::<_, KafkaError>(found.map(|found| (found.partitions().len() as u32, found.error())))
+    });
+    match answer.await {
+        Ok(Ok(Some((0, _)) | None)) => Ok(None),
+        Ok(Ok(Some((partitions, _)))) => Ok(Some(partitions)),
+        Ok(Err(error)) => Err(shared.away(error.rdkafka_error_code().unwrap_or(Code::Unknown))),
+        Err(error) => {
+            Err(Problem { kind: SendErrorKind::Retry { after: RETRY }, message: error.to_string() })
+        }
+    }
+}
+
+/// Creates a topic. `Some` is why that is not done.
+async fn create(shared: &Shared, name: &str) -> Result<Option<String>, Problem> {
+    let config = &shared.config;
+    let retention = config.retention.map(|retention| retention.0.as_millis().to_string());
+    let message_bytes = config.message_bytes.0.to_string();
+    let replication = TopicReplication::Fixed(config.replication.map_or(-1, |copies| copies as i32));
+    let mut topic = NewTopic::new(name, config.partitions as i32, replication);
+    topic = topic.set("max.message.bytes", &message_bytes);
+    if let Some(retention) = &retention {
+        topic = topic.set("retention.ms", retention);
+    }
+    let timeout = Some(config.answer_timeout());
+    let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
+    let answers = shared.admin.create_topics([&topic], &options).await;
+    match answers.map(|mut answers| answers.pop()) {
+        Ok(Some(Ok(_))) => {
+            tracing::info!(topic = name, partitions = config.partitions, "created");
+            Ok(None)
+        }
+        // Somebody else was faster.
+        Ok(Some(Err((_, Code::TopicAlreadyExists))) | None) => Ok(None),
+        Ok(Some(Err((_, code)))) => match kind(code) {
+            SendErrorKind::Retry { .. }
+                if code != Code::InvalidReplicationFactor && code != Code::InvalidConfig =>
+            {
+                Err(Problem {
+                    kind: kind(code),
+                    message: format!("the topic `{name}` can't be created: {code}"),
+                })
+            }
+            _ => Ok(Some(format!("it can't be created: {code}"))),
+        },
+        Err(error) => Err(shared.away(error.rdkafka_error_code().unwrap_or(Code::Unknown))),
+    }
+}
+
+/// The topic's `max.message.bytes`; `None` where brokers do not tell, which takes a right that not everybody has.
+async fn limit(shared: &Shared, name: &str) -> Option<usize> {
+    let options = AdminOptions::new().request_timeout(Some(shared.config.answer_timeout()));
+    let topic = ResourceSpecifier::Topic(name);
+    let described = shared.admin.describe_configs([&topic], &options).await.ok()?.pop()?.ok()?;
+    described.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+}

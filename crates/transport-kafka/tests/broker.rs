@@ -1,0 +1,364 @@
+//! Kafka as a transport, against a real broker: the battery, and what brokers and topics go through.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::task::JoinSet;
+use weir_model::otlp::{BodyWriter, Refs, Span, SpanWriter};
+use weir_model::{Signal, SpanId, TraceId};
+use weir_runtime::{ByteSize, Period};
+use weir_testkit::free_port;
+use weir_testkit::kafka::Broker;
+use weir_transport::conformance::{numbered, run, take};
+use weir_transport::{
+    Batch, Cause, Event, Lane, Position, ReceiveError, Receiver, SendError, SendErrorKind, Sender,
+};
+use weir_transport_kafka::{Compression, Config, Kafka, KafkaReceiver};
+
+/// How long anything may take that must come. Generous: it is only reached when something is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The broker of all tests that leave it alone; it ends with the last of them.
+fn broker() -> Arc<Broker> {
+    static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let broker = Arc::new(Broker::start(&[]));
+        *shared = Arc::downgrade(&broker);
+        broker
+    })
+}
+
+/// Topics of one test's own.
+fn config(address: &str, test: &str) -> Config {
+    let mut config = Config { brokers: vec![address.to_owned()], partitions: 1, ..Config::default() };
+    config.topics.logs = format!("{test}_logs");
+    config.topics.spans = format!("{test}_spans");
+    config.topics.metrics = format!("{test}_metrics");
+    config.refresh = Period::millis(200);
+    config
+}
+
+fn admin(address: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", address).create().unwrap()
+}
+
+async fn event(receiver: &mut KafkaReceiver) -> Event {
+    loop {
+        match tokio::time::timeout(PATIENCE, receiver.next()).await.expect("an event comes") {
+            Err(ReceiveError::Retry(_)) => {}
+            other => return other.expect("no error that stays"),
+        }
+    }
+}
+
+/// Takes the lanes that are assigned, and reads each from `position`.
+async fn open(kafka: &Kafka, signal: Signal, lanes: u32, position: Position) -> KafkaReceiver {
+    let mut receiver = kafka.receiver(signal).unwrap();
+    for partition in 0..lanes {
+        let Event::Assigned(lane, _) = event(&mut receiver).await else { panic!("a lane is assigned first") };
+        assert_eq!(lane, Lane { signal, partition });
+    }
+    for partition in 0..lanes {
+        receiver.seek(Lane { signal, partition }, position).await.unwrap();
+    }
+    receiver
+}
+
+async fn send(sender: &dyn Sender, mut batch: Batch) -> Position {
+    loop {
+        match tokio::time::timeout(PATIENCE, sender.send(batch)).await.expect("an answer comes") {
+            Ok(position) => return position,
+            Err(SendError { kind: SendErrorKind::Retry { .. }, batch: back, .. }) => batch = *back,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+async fn the_battery_of(signal: Signal, compression: Compression) {
+    let broker = broker();
+    let config = Config { compression, ..config(&broker.address(), "battery") };
+    let kafka = Kafka::new(config).unwrap();
+    run(signal, &kafka.sender(signal), || kafka.receiver(signal).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_pass_the_battery() {
+    the_battery_of(Signal::Logs, Compression::Lz4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_pass_the_battery() {
+    the_battery_of(Signal::Spans, Compression::Zstd).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_pass_the_battery() {
+    the_battery_of(Signal::Metrics, Compression::Lz4).await;
+}
+
+/// kill -9 of the broker while batches are under way: what was acknowledged comes, in order, and reading goes on across it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_broker_loses_nothing() {
+    let mut broker = Broker::start(&[]);
+    let mut config = config(&broker.address(), "bounce");
+    config.send_timeout = Period::secs(2);
+    let kafka = Kafka::new(config).unwrap();
+    let mut receiver = open(&kafka, Signal::Logs, 1, Position(0)).await;
+    const COUNT: u64 = 400;
+    let (told, mut acknowledged) = tokio::sync::mpsc::unbounded_channel();
+    let sending = {
+        let sender = Arc::new(kafka.sender(Signal::Logs));
+        tokio::spawn(async move {
+            let mut under_way = JoinSet::new();
+            for n in 0..COUNT {
+                let (sender, told) = (sender.clone(), told.clone());
+                under_way.spawn(async move {
+                    let position = send(sender.as_ref(), numbered(Signal::Logs, n)).await;
+                    told.send((n, position)).unwrap();
+                });
+                while under_way.len() >= 8 {
+                    under_way.join_next().await.unwrap().unwrap();
+                }
+            }
+            while let Some(ended) = under_way.join_next().await {
+                ended.unwrap();
+            }
+        })
+    };
+    let mut kept: HashMap<u64, Position> = HashMap::new();
+    for bounces in 1..=2 {
+        while kept.len() < 100 * bounces {
+            let (n, position) = acknowledged.recv().await.unwrap();
+            kept.insert(n, position);
+        }
+        broker.kill();
+        broker.resume();
+    }
+    sending.await.unwrap();
+    while let Ok((n, position)) = acknowledged.try_recv() {
+        kept.insert(n, position);
+    }
+    assert_eq!(kept.len() as u64, COUNT);
+    let mut found: BTreeMap<Position, u64> = BTreeMap::new();
+    let mut numbers = HashSet::new();
+    while (numbers.len() as u64) < COUNT {
+        let Event::Data(_, _, data) = event(&mut receiver).await else { panic!("data comes, and no gap") };
+        for (position, batch) in data {
+            assert!(found.last_key_value().is_none_or(|(last, _)| *last < position), "positions grow");
+            assert_eq!(batch, numbered(Signal::Logs, batch.route));
+            found.insert(position, batch.route);
+            numbers.insert(batch.route);
+        }
+    }
+    for (n, position) in kept {
+        assert_eq!(found.get(&position), Some(&n), "it stands where its sender was told");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_broker_is_named() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut config = config(&address, "missing");
+    config.send_timeout = Period::secs(1);
+    let kafka = Kafka::new(config).unwrap();
+    let error = kafka.sender(Signal::Logs).send(numbered(Signal::Logs, 3)).await.unwrap_err();
+    assert!(matches!(error.kind, SendErrorKind::Retry { .. }), "{error}");
+    assert!(error.message.contains(&address) && error.message.contains("refused"), "{error}");
+    assert_eq!(*error.batch, numbered(Signal::Logs, 3), "it is handed back");
+    let mut receiver = kafka.receiver(Signal::Logs).unwrap();
+    match tokio::time::timeout(PATIENCE, receiver.next()).await.expect("it says so") {
+        Err(ReceiveError::Retry(message)) => assert!(message.contains(&address), "{message}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_topic_is_named_where_none_may_be_created() {
+    let broker = broker();
+    let config = Config { create_topics: false, ..config(&broker.address(), "none") };
+    let kafka = Kafka::new(config).unwrap();
+    let error = kafka.sender(Signal::Spans).send(numbered(Signal::Spans, 1)).await.unwrap_err();
+    assert_eq!(error.kind, SendErrorKind::Fatal);
+    assert!(error.message.contains("none_spans") && error.message.contains("create_topics"), "{error}");
+    let mut receiver = kafka.receiver(Signal::Spans).unwrap();
+    assert!(
+        matches!(receiver.next().await, Err(ReceiveError::Fatal(message)) if message.contains("none_spans"))
+    );
+}
+
+/// Bytes that no compression makes smaller, as the names of spans.
+fn noisy_spans(count: u64) -> Bytes {
+    let mut state = 1_u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'!' + (state >> 33) as u8 % 90)
+    };
+    let mut body = BodyWriter::default();
+    body.resource(|_| ());
+    body.scope("", "");
+    for n in 1..=count {
+        let name: String = (0..100).map(|_| noise()).collect();
+        let (trace, span) = (TraceId::from_low(n).unwrap(), SpanId::new(n.to_be_bytes()).unwrap());
+        body.record(|out| SpanWriter::new(out, trace, span).name(&name));
+    }
+    Bytes::from(body.finish())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_above_the_topics_limit_is_cut_or_refused() {
+    let broker = broker();
+    let mut config = config(&broker.address(), "large");
+    config.message_bytes = ByteSize(10_000);
+    let kafka = Kafka::new(config).unwrap();
+    let body = noisy_spans(1_000);
+    assert!(body.len() > 100_000);
+    // Parts of a range can't be told apart, so it goes as it is.
+    let error = kafka
+        .sender(Signal::Logs)
+        .send(Batch { body: body.clone(), ..numbered(Signal::Logs, 1) })
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, SendErrorKind::Refused);
+    assert!(error.message.contains("max.message.bytes"), "{error}");
+    let batch = Batch { origins: Vec::new(), body, ..numbered(Signal::Spans, 1) };
+    send(&kafka.sender(Signal::Spans), batch).await;
+    let mut receiver = open(&kafka, Signal::Spans, 1, Position(0)).await;
+    let mut traces = HashSet::new();
+    while traces.len() < 1_000 {
+        for (_, batch) in take(&mut receiver, 1).await {
+            traces.extend(Refs::new(&batch.body).map(|(_, record)| Span::decode(record).trace_id.unwrap()));
+        }
+    }
+    let after = send(&kafka.sender(Signal::Spans), numbered(Signal::Spans, 2)).await;
+    assert!(after.0 > 10, "they were cut: {after}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_is_in_one_partition() {
+    let broker = broker();
+    let config = Config { partitions: 3, ..config(&broker.address(), "traces") };
+    let kafka = Kafka::new(config).unwrap();
+    for _ in 0..2 {
+        let batch = Batch { origins: Vec::new(), body: noisy_spans(100), ..numbered(Signal::Spans, 1) };
+        send(&kafka.sender(Signal::Spans), batch).await;
+    }
+    let mut receiver = open(&kafka, Signal::Spans, 3, Position(0)).await;
+    let mut at: HashMap<TraceId, (Lane, u64)> = HashMap::new();
+    while at.values().map(|(_, count)| count).sum::<u64>() < 200 {
+        let Event::Data(lane, _, data) = event(&mut receiver).await else { panic!("data comes") };
+        for (_, batch) in &data {
+            for (_, record) in Refs::new(&batch.body) {
+                let (known, count) = at.entry(Span::decode(record).trace_id.unwrap()).or_insert((lane, 0));
+                assert_eq!(*known, lane);
+                *count += 1;
+            }
+        }
+    }
+    assert!(at.values().all(|(_, count)| *count == 2));
+    assert_eq!(at.values().map(|(lane, _)| lane.partition).collect::<HashSet<_>>().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_strangers() {
+    let broker = broker();
+    let kafka = Kafka::new(config(&broker.address(), "strangers")).unwrap();
+    // Makes the topic.
+    send(&kafka.sender(Signal::Logs), numbered(Signal::Logs, 0)).await;
+    let stranger: FutureProducer =
+        ClientConfig::new().set("bootstrap.servers", broker.address()).create().unwrap();
+    let body = numbered(Signal::Logs, 5).body;
+    let garbage: &[u8] = b"not protobuf";
+    for payload in [&body[..], garbage, &body[..]] {
+        let record =
+            FutureRecord::<(), _>::to("strangers_logs").payload(payload).timestamp(1_700_000_000_123);
+        stranger.send(record, PATIENCE).await.unwrap();
+    }
+    let mut receiver = open(&kafka, Signal::Logs, 1, Position(0)).await;
+    let lane = Lane { signal: Signal::Logs, partition: 0 };
+    let plain = Batch {
+        signal: Signal::Logs,
+        origins: Vec::new(),
+        route: 0,
+        arrived: 1_700_000_000_123_000_000,
+        body: body.clone(),
+    };
+    let found = take(&mut receiver, 2).await;
+    assert_eq!(found, [(Position(0), numbered(Signal::Logs, 0)), (Position(1), plain.clone())]);
+    assert_eq!(event(&mut receiver).await, Event::Gap(lane, Position(2)..Position(3), Cause::Corrupt));
+    assert_eq!(take(&mut receiver, 1).await, [(Position(3), plain)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_removed_is_a_gap() {
+    let broker = broker();
+    let kafka = Kafka::new(config(&broker.address(), "expired")).unwrap();
+    let sender = kafka.sender(Signal::Logs);
+    for n in 0..10 {
+        send(&sender, numbered(Signal::Logs, n)).await;
+    }
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset("expired_logs", 0, Offset::Offset(6)).unwrap();
+    admin(&broker.address()).delete_records(&before, &AdminOptions::new()).await.unwrap();
+    let mut receiver = open(&kafka, Signal::Logs, 1, Position(2)).await;
+    let lane = Lane { signal: Signal::Logs, partition: 0 };
+    assert_eq!(event(&mut receiver).await, Event::Gap(lane, Position(2)..Position(6), Cause::Expired));
+    let found = take(&mut receiver, 4).await;
+    assert_eq!(found[0], (Position(6), numbered(Signal::Logs, 6)));
+}
+
+/// Under a reader, and while none is there: positions go on growing, so that nothing new is taken for old.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recreated_topic_is_read_from_its_beginning() {
+    let broker = broker();
+    let config = config(&broker.address(), "recreated");
+    let kafka = Kafka::new(config.clone()).unwrap();
+    for n in 0..10 {
+        send(&kafka.sender(Signal::Logs), numbered(Signal::Logs, n)).await;
+    }
+    let mut receiver = open(&kafka, Signal::Logs, 1, Position(0)).await;
+    take(&mut receiver, 10).await;
+    let mut resume = Position(10);
+    for (under_a_reader, count) in [(true, 3), (false, 2)] {
+        let deleted = admin(&broker.address()).delete_topics(&["recreated_logs"], &AdminOptions::new()).await;
+        assert!(deleted.unwrap().iter().all(Result::is_ok));
+        let again = Kafka::new(config.clone()).unwrap();
+        for n in 20..20 + count {
+            send(&again.sender(Signal::Logs), numbered(Signal::Logs, n)).await;
+        }
+        if !under_a_reader {
+            receiver = open(&again, Signal::Logs, 1, resume).await;
+        }
+        let Event::Gap(_, lost, Cause::Recreated) = event(&mut receiver).await else { panic!("a gap comes") };
+        assert_eq!(lost.start, resume);
+        let found = take(&mut receiver, count as usize).await;
+        assert_eq!(found[0], (lost.end, numbered(Signal::Logs, 20)));
+        resume = Position(lost.end.0 + count);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_partitions_become_lanes() {
+    let broker = broker();
+    let config = config(&broker.address(), "grown");
+    let kafka = Kafka::new(config.clone()).unwrap();
+    send(&kafka.sender(Signal::Logs), numbered(Signal::Logs, 1)).await;
+    let mut receiver = open(&kafka, Signal::Logs, 1, Position(0)).await;
+    take(&mut receiver, 1).await;
+    let two = NewPartitions::new("grown_logs", 2);
+    let grown = admin(&broker.address()).create_partitions([&two], &AdminOptions::new()).await.unwrap();
+    assert!(grown.iter().all(Result::is_ok), "{grown:?}");
+    let lane = Lane { signal: Signal::Logs, partition: 1 };
+    assert!(matches!(event(&mut receiver).await, Event::Assigned(new, _) if new == lane));
+    receiver.seek(lane, Position(0)).await.unwrap();
+    // A sender that begins now knows of both.
+    send(&Kafka::new(config).unwrap().sender(Signal::Logs), numbered(Signal::Logs, 3)).await;
+    assert!(matches!(event(&mut receiver).await, Event::Data(at, ..) if at == lane));
+}

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Fetches a server that tests run themselves, from Maven Central, into a cache outside the checkout, and prints its folder.
+#
+#   engine.sh NAME          fetches it where it is not there yet; NAME is a folder of tests/engines
+#   engine.sh NAME --where  prints the folder only, whether it is there or not
+set -euo pipefail
+name=$1
+source="$(cd "$(dirname "$0")/.." && pwd)/tests/engines/$name"
+[ -f "$source/pom.xml" ] || { echo "there is no engine called $name" >&2; exit 2; }
+# A changed list of jars is another folder.
+hash=$(sha256sum <"$source/pom.xml" | cut -c1-12)
+dir="${XDG_CACHE_HOME:-$HOME/.cache}/weir/engines/$name-$hash"
+if [ "${2:-}" = --where ] || [ -e "$dir/ready" ]; then
+  echo "$dir"
+  exit 0
+fi
+
+need=()
+command -v java >/dev/null || need+=(openjdk-17-jdk-headless)
+command -v mvn >/dev/null || need+=(maven)
+if [ ${#need[@]} -gt 0 ]; then
+  apt-get update -qq >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >&2
+fi
+mkdir -p "$(dirname "$dir")"
+# Two calls at a time fetch once; what is half there after a crash is fetched anew.
+exec 9>"$dir.lock"
+flock 9
+if [ ! -e "$dir/ready" ]; then
+  echo "fetching $name" >&2
+  rm -rf "$dir"
+  mkdir "$dir"
+  mvn -B -q -ntp -f "$source/pom.xml" dependency:copy-dependencies -DoutputDirectory="$dir/lib" -DincludeScope=runtime >&2
+  touch "$dir/ready"
+fi
+echo "$dir"
