@@ -1,7 +1,8 @@
 //! What became of the bytes of each file: the agent's half of the ledger that users see. The store's half says what is stored.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use weir_model::Incarnation;
@@ -54,15 +55,23 @@ pub struct SourceLedger {
 
 /// The sources as they were when the checkpoint was written last. Cloning shares them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sources(Arc<Mutex<Arc<Vec<SourceLedger>>>>);
+pub(crate) struct Sources(Arc<Mutex<BTreeMap<Incarnation, SourceLedger>>>);
 
 impl Sources {
-    pub(crate) fn publish(&self, sources: Vec<SourceLedger>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(sources);
+    pub(crate) fn put(&self, source: SourceLedger) {
+        self.all().insert(source.incarnation, source);
     }
 
-    pub(crate) fn get(&self) -> Arc<Vec<SourceLedger>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn forget(&self, incarnation: Incarnation) {
+        self.all().remove(&incarnation);
+    }
+
+    pub(crate) fn get(&self) -> Vec<SourceLedger> {
+        self.all().values().cloned().collect()
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Incarnation, SourceLedger>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

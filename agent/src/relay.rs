@@ -72,7 +72,14 @@ impl Relay {
             }
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(position) = under_way.next() => self.taken(lane, position.next()).await,
+                Some(position) = under_way.next() => {
+                    self.cursor.position = position.next();
+                    self.cursor.unsaved = true;
+                }
+                // Also when nothing more comes, since it has no room.
+                () = tokio::time::sleep_until((self.cursor.saved + SAVE_EVERY).into()), if self.cursor.unsaved => {
+                    self.settle(lane).await;
+                }
                 event = self.receiver.next(), if waiting.len() == 0 => match event {
                     Ok(Event::Assigned(assigned, epoch)) => {
                         lane = Some((assigned, epoch));
@@ -94,18 +101,15 @@ impl Relay {
         self.cursor.save().context("can't write down what was sent; it is sent again at the next start")
     }
 
-    async fn taken(&mut self, lane: Option<(Lane, weir_transport::Epoch)>, position: Position) {
-        self.cursor.position = position;
-        if self.cursor.saved.elapsed() < SAVE_EVERY {
-            return;
-        }
+    /// Writes down what was sent, and lets the spool forget it.
+    async fn settle(&mut self, lane: Option<(Lane, weir_transport::Epoch)>) {
         if let Err(error) = self.cursor.save() {
             tracing::warn!(%error, "can't write down what was sent; the spool keeps it");
             return;
         }
         // Only what was written down may be removed: the position must never point before the spool's beginning.
         if let Some((lane, epoch)) = lane
-            && let Err(fenced) = self.receiver.done(lane, epoch, position).await
+            && let Err(fenced) = self.receiver.done(lane, epoch, self.cursor.position).await
         {
             tracing::warn!(%fenced, "the spool was taken by another process");
         }
@@ -176,6 +180,7 @@ pub struct Cursor {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     position: Position,
+    unsaved: bool,
     saved: Instant,
 }
 
@@ -193,7 +198,7 @@ impl Cursor {
                 Position(number.with_context(|| format!("{} holds no position", path.display()))?)
             }
         };
-        Ok(Self { disk, path: path.into(), position, saved: Instant::now() })
+        Ok(Self { disk, path: path.into(), position, unsaved: false, saved: Instant::now() })
     }
 
     pub fn position(&self) -> Position {
@@ -202,6 +207,8 @@ impl Cursor {
 
     fn save(&mut self) -> io::Result<()> {
         self.saved = Instant::now();
-        write_atomic(self.disk.as_ref(), &self.path, self.position.0.to_string().as_bytes())
+        write_atomic(self.disk.as_ref(), &self.path, self.position.0.to_string().as_bytes())?;
+        self.unsaved = false;
+        Ok(())
     }
 }

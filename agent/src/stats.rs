@@ -240,7 +240,7 @@ impl View {
     }
 
     /// The files that are followed or were, as they were within the last second.
-    pub fn sources(&self) -> Arc<Vec<SourceLedger>> {
+    pub fn sources(&self) -> Vec<SourceLedger> {
         self.stats.ledger.get()
     }
 }

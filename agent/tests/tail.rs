@@ -334,6 +334,23 @@ async fn cut_in_place() {
             ],
         ),
         (
+            "cut twice, with the same first line: the copy is of the life that it holds all of",
+            &[
+                Write("app.log", "banner\n"),
+                Start,
+                Expect(&["banner"]),
+                Set("app.log", ""),
+                Tick,
+                Write("app.log", "banner\none\n"),
+                Expect(&["banner", "banner", "one"]),
+                Copy("app.log", "app.log.1"),
+                Set("app.log", "two\n"),
+                Expect(&["banner", "banner", "one", "two"]),
+                Write("app.log.1", "three\n"),
+                Expect(&["banner", "banner", "one", "two", "three"]),
+            ],
+        ),
+        (
             "T5 copied, cut and filled while it was stopped",
             &[
                 Write("app.log", "a\nb\n"),

@@ -65,7 +65,10 @@ async fn send(fleet: &mut Fleet, client: &Client) -> bool {
 async fn what_is_generated_is_found_again() {
     let seed = seed();
     println!("WEIR_TEST_SEED={seed}");
-    let folder = tempfile::tempdir().unwrap();
+    // What it fails on is kept.
+    let mut folder = tempfile::tempdir().unwrap();
+    folder.disable_cleanup(true);
+    println!("in {}", folder.path().display());
     let logs = folder.path().join("logs");
     std::fs::create_dir(&logs).unwrap();
     let config = config(&logs);
@@ -126,6 +129,7 @@ async fn what_is_generated_is_found_again() {
     let lines: Vec<Line> = ledger.lines.iter().filter(|line| even(&line.trace)).cloned().collect();
     verify::trees(&client, &spans, &lines, 3).await;
     client.server.stop().unwrap();
+    folder.disable_cleanup(false);
 }
 
 /// Goes through every line that is found: each must be there once, whole, in its place, and said to be whose it is.

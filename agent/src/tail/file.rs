@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::bodies::{self, Bodies};
 use super::discover::Source;
-use super::identity::Head;
+use super::identity::{Head, Mark};
 use super::{LINE_BYTES, MARKER_BYTES, TURN_BYTES, identity, records};
 use crate::checkpoint::Saved;
 use crate::ledger::{Hole, HoleCause, SourceLedger, add_hole};
@@ -119,24 +119,23 @@ impl Followed {
         file: File,
         saved: Life,
     ) -> io::Result<Self> {
-        // What was not read yet says nothing: the file may be cut before it is.
-        let head_len = saved.saved.as_ref().map_or(0, |saved| saved.head_len).max(saved.from);
+        let mark = saved.saved.as_ref().map(Mark::of).unwrap_or_default();
         let (head, content, last) = match identity::is_gzip(path) {
-            false => (
-                Head::of(identity::first(&file, head_len)?),
-                Content::Plain,
-                identity::before(&file, saved.from)?,
-            ),
+            false => {
+                (Head::open(&file, mark, saved.from)?, Content::Plain, identity::before(&file, saved.from)?)
+            }
             true => {
-                let head = Head::of(identity::first_of_gzip(&file)?);
+                let head = Head::of_gzip(&file)?;
+                let mark = head.mark();
                 let known = saved.saved.clone().unwrap_or_else(|| Saved {
                     path: path.to_owned(),
                     incarnation: saved.incarnation.to_string(),
                     device: 0,
                     inode: 0,
                     acked: 0,
-                    head_len: head.mark().0,
-                    head_hash: head.mark().1,
+                    head_at: mark.at,
+                    head_len: mark.len,
+                    head_hash: mark.hash,
                     read: 0,
                     marker: xxh3_64(b""),
                     decisions: Vec::new(),
@@ -458,7 +457,7 @@ impl Followed {
                 ..saved.as_ref().clone()
             };
         }
-        let (head_len, head_hash) = self.head.mark();
+        let mark = self.head.mark();
         // Where an earlier run was further, it is still recognised by that.
         let (read, marker) = self.known.max((self.read, xxh3_64(&self.last)));
         Saved {
@@ -467,8 +466,9 @@ impl Followed {
             device: self.key.0,
             inode: self.key.1,
             acked: self.acked,
-            head_len,
-            head_hash,
+            head_at: mark.at,
+            head_len: mark.len,
+            head_hash: mark.hash,
             read,
             marker,
             decisions: self.decisions.iter().map(Decision::to_string).collect(),

@@ -11,44 +11,83 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{HEAD_BYTES, MARKER_BYTES};
 use crate::checkpoint::Saved;
 
-/// The first bytes of a file, as they were read: it may be cut and written again at any time.
-#[derive(Debug)]
+/// The first bytes of a file, as they were read: it may be cut and written again at any time. The hole that a writer leaves which keeps its position
+/// over that is passed over: it says nothing.
+#[derive(Debug, Default)]
 pub(super) struct Head {
-    len: u64,
-    hash: u64,
+    mark: Mark,
     /// Until there are as many as are looked at.
     bytes: Vec<u8>,
 }
 
+/// Which bytes of a file are its first ones, and their hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Mark {
+    pub(super) at: u64,
+    pub(super) len: u64,
+    pub(super) hash: u64,
+}
+
+impl Mark {
+    pub(super) fn of(saved: &Saved) -> Self {
+        Self { at: saved.head_at, len: saved.head_len, hash: saved.head_hash }
+    }
+}
+
 impl Head {
-    pub(super) fn of(bytes: Vec<u8>) -> Self {
-        let mut head = Self { len: 0, hash: 0, bytes };
-        head.settle();
-        head
+    /// Of a file that is read from `from` on and was known by `mark`.
+    pub(super) fn open(file: &File, mark: Mark, from: u64) -> io::Result<Self> {
+        // What was not read yet says nothing: the file may be cut before it is.
+        let len = mark.len.max(from.saturating_sub(mark.at)).min(HEAD_BYTES);
+        let mut head = Self { mark: Mark { at: mark.at, ..Mark::default() }, bytes: Vec::new() };
+        head.add(&read_at(file, mark.at, len as usize)?);
+        Ok(head)
+    }
+
+    /// Of the content of a compressed file.
+    pub(super) fn of_gzip(file: &File) -> io::Result<Self> {
+        rewind(file)?;
+        let mut content = MultiGzDecoder::new(file.try_clone()?);
+        let (mut head, mut at) = (Self::default(), 0);
+        let mut buf = vec![0; 64 * 1024];
+        while head.mark.len < HEAD_BYTES {
+            let n = content.read(&mut buf)?;
+            if n == 0 {
+                break;
+            }
+            head.take(at, &buf[..n]);
+            at += n as u64;
+        }
+        rewind(file)?;
+        Ok(head)
     }
 
     /// Takes bytes that were read at `at`.
     pub(super) fn take(&mut self, at: u64, bytes: &[u8]) {
-        if self.len < HEAD_BYTES
-            && let Some(known) = self.len.checked_sub(at)
+        let Some(known) = (self.mark.at + self.mark.len).checked_sub(at) else { return };
+        if self.mark.len < HEAD_BYTES
             && let Some(more) = bytes.get(known as usize..)
         {
-            self.bytes.extend_from_slice(more);
-            self.settle();
+            let hole = match self.mark.len {
+                0 => more.iter().take_while(|byte| **byte == 0).count(),
+                _ => 0,
+            };
+            self.mark.at += hole as u64;
+            self.add(&more[hole..]);
         }
     }
 
-    fn settle(&mut self) {
+    fn add(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
         self.bytes.truncate(HEAD_BYTES as usize);
-        (self.len, self.hash) = (self.bytes.len() as u64, xxh3_64(&self.bytes));
-        if self.len == HEAD_BYTES {
+        (self.mark.len, self.mark.hash) = (self.bytes.len() as u64, xxh3_64(&self.bytes));
+        if self.mark.len == HEAD_BYTES {
             self.bytes = Vec::new();
         }
     }
 
-    /// How many there are, and their hash.
-    pub(super) fn mark(&self) -> (u64, u64) {
-        (self.len, self.hash)
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
     }
 }
 
@@ -78,7 +117,9 @@ fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
 
 /// Whether a file is the one that was saved, perhaps grown since.
 pub(super) fn is_same(saved: &Saved, file: &File) -> io::Result<bool> {
-    Ok(Head::of(first(file, saved.head_len)?).mark() == (saved.head_len, saved.head_hash)
+    let head = read_at(file, saved.head_at, saved.head_len.min(HEAD_BYTES) as usize)?;
+    Ok(head.len() as u64 == saved.head_len
+        && xxh3_64(&head) == saved.head_hash
         && xxh3_64(&before(file, saved.read)?) == saved.marker)
 }
 
@@ -86,7 +127,7 @@ pub(super) fn is_same(saved: &Saved, file: &File) -> io::Result<bool> {
 pub(super) fn holds(saved: &Saved, file: &File) -> io::Result<bool> {
     rewind(file)?;
     let mut content = MultiGzDecoder::new(file.try_clone()?);
-    let wanted = saved.read.max(saved.head_len);
+    let wanted = saved.read.max(saved.head_at + saved.head_len);
     let (mut at, mut head, mut last) = (0u64, Vec::new(), Vec::new());
     let mut buf = vec![0; 64 * 1024];
     while at < wanted {
@@ -96,8 +137,9 @@ pub(super) fn holds(saved: &Saved, file: &File) -> io::Result<bool> {
             return Ok(false);
         }
         if (head.len() as u64) < saved.head_len {
-            let missing = (saved.head_len as usize - head.len()).min(n);
-            head.extend_from_slice(&buf[..missing]);
+            let hole = saved.head_at.saturating_sub(at).min(n as u64) as usize;
+            let missing = (saved.head_len as usize - head.len()).min(n - hole);
+            head.extend_from_slice(&buf[hole..hole + missing]);
             if head.len() as u64 == saved.head_len && xxh3_64(&head) != saved.head_hash {
                 return Ok(false);
             }
@@ -109,15 +151,6 @@ pub(super) fn holds(saved: &Saved, file: &File) -> io::Result<bool> {
         at += n as u64;
     }
     Ok(xxh3_64(&head) == saved.head_hash && xxh3_64(&last) == saved.marker)
-}
-
-/// The first bytes of a compressed file's content.
-pub(super) fn first_of_gzip(file: &File) -> io::Result<Vec<u8>> {
-    rewind(file)?;
-    let mut head = Vec::new();
-    MultiGzDecoder::new(file.try_clone()?).take(HEAD_BYTES).read_to_end(&mut head)?;
-    rewind(file)?;
-    Ok(head)
 }
 
 /// Decoders read from the file's own position.

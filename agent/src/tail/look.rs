@@ -1,5 +1,6 @@
 //! Looking for files, and recognising those that were known before: under another name, copied, compressed, or with another one in their place.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io;
@@ -117,6 +118,7 @@ impl Tailer {
         self.elsewhere.remove(&key);
         if let Some(id) = self.known.get(&key) {
             if self.files.get_mut(id).is_some_and(|file| file.seen(path, &metadata)) {
+                self.touched.insert(*id);
                 self.turns.push(*id);
             }
             return Ok(Some(*id));
@@ -127,7 +129,9 @@ impl Tailer {
         {
             self.known.remove(&live.key);
             live.move_to(file, &metadata);
+            tracing::debug!(path = %path.display(), incarnation = %live.incarnation, "the file was written anew and goes on");
             self.known.insert(key, id);
+            self.touched.insert(id);
             self.turns.push(id);
             return Ok(Some(id));
         }
@@ -142,12 +146,14 @@ impl Tailer {
                     return Ok(None);
                 }
                 self.tail.saved.remove(at);
+                tracing::debug!(path = %path.display(), incarnation = %followed.incarnation, from = followed.acked, "a file that was known goes on");
                 followed
             }
             Recognised::New => {
                 let skips = first && source.start == Start::End && !identity::is_gzip(path);
                 let life = Life::new(if skips { metadata.len() } else { 0 });
                 self.unsaved = true;
+                tracing::debug!(path = %path.display(), incarnation = %life.incarnation, from = life.from, "a new file");
                 Followed::open(source, path, &metadata, file, life)?
             }
         };
@@ -156,6 +162,7 @@ impl Tailer {
         self.met.entry(path.to_owned()).or_default().push(self.next_id);
         self.files.insert(self.next_id, followed);
         self.turns.push(self.next_id);
+        self.touched.insert(self.next_id);
         self.changed = true;
         Ok(Some(self.next_id))
     }
@@ -167,7 +174,7 @@ impl Tailer {
             // A rotated file still has a name.
             if live.is_removed_and_read()? {
                 let saved = live.saved();
-                if saved.read > 0 && identity::is_same(&saved, file)? {
+                if saved.head_len > 0 && identity::is_same(&saved, file)? {
                     return Ok(Some(*id));
                 }
             }
@@ -184,28 +191,32 @@ impl Tailer {
         let ids = names.iter().filter_map(|name| self.met.get(name)).flatten();
         for live in ids.filter_map(|id| self.files.get(id)) {
             let saved = live.saved();
-            let copied = saved.read > 0
+            let copied = saved.head_len > 0
                 && match gzip {
                     true => fits(&saved)?,
                     false => fits(&saved)? && !live.is_outgrown_by(file)? || live.is_copied_to(file)?,
                 };
             if copied {
+                tracing::debug!(path = %path.display(), incarnation = %live.incarnation, "a copy of a file that is followed");
                 return Ok(Recognised::Another);
             }
         }
-        // Its own life before that of another file, which may begin alike. What is not compressed needs the name of a copy for that.
         let own = |saved: &Saved| (saved.device, saved.inode) == key;
         let saved = &self.tail.saved;
-        let may_be =
-            |saved: &Saved| saved.read > 0 && (gzip || saved.path == path || names.contains(&saved.path));
-        let mut order: Vec<usize> = (0..saved.len()).filter(|at| own(&saved[*at])).collect();
-        order.extend((0..saved.len()).filter(|at| !own(&saved[*at]) && may_be(&saved[*at])));
+        // Without its inode it needs the name of a copy, unless it is compressed.
+        let may_be = |saved: &Saved| {
+            own(saved) || saved.head_len > 0 && (gzip || saved.path == path || names.contains(&saved.path))
+        };
+        let mut order: Vec<usize> = (0..saved.len()).filter(|at| may_be(&saved[*at])).collect();
+        // Of lives that begin alike it is the one of which it holds most.
+        order.sort_by_key(|at| (Reverse(saved[*at].read), !own(&saved[*at])));
         for at in order {
             let saved = &self.tail.saved[at];
             if !fits(saved)? {
                 continue;
             }
             if self.elsewhere.contains(&(saved.device, saved.inode)) {
+                tracing::debug!(path = %path.display(), incarnation = saved.incarnation, "a copy of a file that is known");
                 return Ok(Recognised::Another);
             }
             if let Some(life) = Life::of(saved) {

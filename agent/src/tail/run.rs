@@ -112,6 +112,7 @@ impl Tail {
                 unsaved: false,
                 closed: HashSet::new(),
                 changed: false,
+                touched: HashSet::new(),
                 watch: Watch::new(wake.clone(), FOLDERS),
                 wake,
                 by_path: HashMap::new(),
@@ -166,6 +167,8 @@ pub(super) struct Tailer {
     pub(super) closed: HashSet<PathBuf>,
     /// Something happened since the checkpoint was written.
     pub(super) changed: bool,
+    /// Files of which the checkpoint may not know everything.
+    pub(super) touched: HashSet<u64>,
     pub(super) wake: Arc<Wake>,
     pub(super) watch: Watch,
     /// Files by the paths of which something may be heard.
@@ -197,6 +200,7 @@ pub(super) fn now() -> u64 {
 impl Tailer {
     fn run(mut self) {
         let mut buf = vec![0; LINE_BYTES + TURN_BYTES];
+        self.tail.saved.iter().filter_map(gone).for_each(|gone| self.tail.stats.ledger.put(gone));
         while !self.stop.is_cancelled() {
             self.acknowledge();
             self.look();
@@ -327,7 +331,9 @@ impl Tailer {
         let turn = file.turn(buf, now(), &mut self.bodies);
         match turn {
             Ok(Turn::AtEnd) if file.is_over() => file.finish(now(), &mut self.bodies),
-            Ok(Turn::Cut) => tracing::info!(path = %file.path.display(), "the file was cut and begins anew"),
+            Ok(Turn::Cut) => {
+                tracing::info!(path = %file.path.display(), incarnation = %file.incarnation, "the file was cut and begins anew");
+            }
             _ => {}
         }
         self.unsaved |= std::mem::take(&mut file.unsaved);
@@ -381,10 +387,12 @@ impl Tailer {
                 file.finish(now(), &mut self.bodies);
                 file.stats.count(&counts, &file.counts());
                 self.unsaved |= std::mem::take(&mut file.unsaved);
+                self.touched.insert(id);
                 self.files.insert(id, file);
                 return;
             }
         }
+        tracing::debug!(path = %file.path.display(), incarnation = %file.incarnation, acknowledged = file.acked, "a file is let go");
         self.leaving.remove(&id);
         self.going.remove(&id);
         self.holding.remove(&id);
@@ -422,32 +430,17 @@ impl Tailer {
             true => self.holding.insert(id),
             false => self.holding.remove(&id),
         };
+        self.touched.insert(id);
         self.files.insert(id, file);
-    }
-
-    /// What is known of the files that are followed, and of those that were.
-    fn ledger(&self) -> Vec<SourceLedger> {
-        let gone = self.tail.saved.iter().filter_map(|saved| {
-            Some(SourceLedger {
-                path: saved.path.clone(),
-                incarnation: saved.incarnation.parse().ok()?,
-                read: saved.acked,
-                acknowledged: saved.acked,
-                holes: saved.holes.clone(),
-            })
-        });
-        self.files.values().map(Followed::ledger).chain(gone).collect()
     }
 
     /// Writes the checkpoint. False if that failed.
     pub(super) fn save(&mut self) -> bool {
-        self.tail.stats.ledger.publish(self.ledger());
-        let live = self.files.values().map(Followed::saved);
-        let files: Vec<Saved> = live.chain(self.tail.saved.iter().cloned()).collect();
-        let mut files: Vec<Saved> = files;
-        files.sort_by(|a, b| (&a.path, &a.incarnation).cmp(&(&b.path, &b.incarnation)));
-        files.dedup_by(|b, a| a.incarnation == b.incarnation);
-        match self.tail.checkpoints.save(files) {
+        for file in self.touched.drain().filter_map(|id| self.files.get(&id)) {
+            self.tail.stats.ledger.put(file.ledger());
+            self.tail.checkpoints.put(file.saved());
+        }
+        match self.tail.checkpoints.save() {
             Ok(()) => {
                 self.unsaved = false;
                 self.tail.health.good(CHECKPOINT);
@@ -469,8 +462,27 @@ impl Tailer {
     fn remember(&mut self, saved: Saved) {
         self.tail.saved.retain(|other| other.incarnation != saved.incarnation);
         if self.tail.saved.len() >= ORPHANS {
-            self.tail.saved.remove(0);
+            let oldest = self.tail.saved.remove(0);
+            self.tail.checkpoints.forget(&oldest.incarnation);
+            if let Some(oldest) = gone(&oldest) {
+                self.tail.stats.ledger.forget(oldest.incarnation);
+            }
         }
+        if let Some(gone) = gone(&saved) {
+            self.tail.stats.ledger.put(gone);
+        }
+        self.tail.checkpoints.put(saved.clone());
         self.tail.saved.push(saved);
     }
+}
+
+/// What the ledger says of a file that is followed no more.
+fn gone(saved: &Saved) -> Option<SourceLedger> {
+    Some(SourceLedger {
+        path: saved.path.clone(),
+        incarnation: saved.incarnation.parse().ok()?,
+        read: saved.acked,
+        acknowledged: saved.acked,
+        holes: saved.holes.clone(),
+    })
 }

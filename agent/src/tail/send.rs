@@ -28,6 +28,7 @@ impl Tailer {
             delivered.refused.iter().any(|(signal, records)| *signal == Signal::Logs && *records > 0);
         for (id, end) in delivered.files {
             if let Some(file) = self.files.get_mut(&id) {
+                self.touched.insert(id);
                 if refused {
                     file.refuse(end);
                 }

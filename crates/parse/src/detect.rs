@@ -18,8 +18,8 @@ pub const SAMPLE_LINES: usize = 64;
 /// Lines that must agree before a lock counts as firm; a weaker one is given up at the first line that fails.
 pub const AGREE_LINES: u32 = 8;
 
-/// Longest part of a line that is looked at, in bytes.
-const SAMPLE_LINE_BYTES: usize = 16 * 1024;
+/// No further line is looked at once so many bytes were. Lines are looked at whole: a part of one says nothing of JSON.
+const SAMPLE_BYTES: usize = 256 * 1024;
 
 /// How often each candidate matched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,7 +65,15 @@ impl Detected {
 
 /// Looks at the first lines of `bytes`; a last line without its end is left out, unless it is the only one.
 pub fn detect(bytes: &[u8]) -> Detected {
-    let lines = || lines(bytes).take(SAMPLE_LINES).map(|line| &line[..line.len().min(SAMPLE_LINE_BYTES)]);
+    let lines = || {
+        let mut looked_at = 0;
+        let bounded = lines(bytes).take(SAMPLE_LINES);
+        bounded.take_while(move |line| {
+            let before = looked_at;
+            looked_at += line.len();
+            before < SAMPLE_BYTES
+        })
+    };
     let mut found = Detected {
         wrappers: [(Wrapper::Docker, 0), (Wrapper::Cri, 0)],
         formats: Format::ALL.map(|f| (f, 0)),
@@ -82,6 +90,8 @@ pub fn detect(bytes: &[u8]) -> Detected {
     found.wrapper = best.filter(|(_, n)| *n * 2 >= found.sampled.max(1)).map_or(Wrapper::None, |(w, _)| *w);
     let mut parsed = Parsed::default();
     let mut tracer = Tracer::default();
+    let mut lanes = [Vec::new(), Vec::new()];
+    let mut times = [None; 2];
     for line in lines() {
         let Some(entry) = found.wrapper.unwrap(line, &mut scratch) else { continue };
         let content = match entry.content {
@@ -89,8 +99,24 @@ pub fn detect(bytes: &[u8]) -> Detected {
             Text::Scratch(span) => span.of(scratch.as_bytes()),
             Text::Static(text) => text.as_bytes(),
         };
-        sample(str_of(content), &mut found, &mut tracer, &mut parsed);
+        let lane = usize::from(entry.lane & 1);
+        let (parts, time) = (&mut lanes[lane], &mut times[lane]);
+        let joins = found.wrapper == Wrapper::Cri || *time == entry.time || !begins_fields(content);
+        if !parts.is_empty() && !joins {
+            sample_part(parts, &mut found);
+        }
+        if !entry.partial && parts.is_empty() {
+            sample(str_of(content), &mut found, &mut tracer, &mut parsed);
+            continue;
+        }
+        *time = entry.time;
+        parts.extend_from_slice(content);
+        if !entry.partial {
+            sample(&String::from_utf8_lossy(parts), &mut found, &mut tracer, &mut parsed);
+            parts.clear();
+        }
     }
+    lanes.iter_mut().for_each(|parts| sample_part(parts, &mut found));
     choose(&mut found);
     found
 }
@@ -115,6 +141,19 @@ fn sample(line: &str, found: &mut Detected, tracer: &mut Tracer, parsed: &mut Pa
         return;
     }
     found.heads += 1;
+}
+
+/// A line of which the end is missing. Of those the beginning of a set of fields tells something.
+fn sample_part(parts: &mut Vec<u8>, found: &mut Detected) {
+    if begins_fields(parts) {
+        found.heads += 1;
+        found.formats.iter_mut().filter(|(format, _)| *format == Format::Json).for_each(|(_, n)| *n += 1);
+    }
+    parts.clear();
+}
+
+fn begins_fields(text: &[u8]) -> bool {
+    text.starts_with(b"{\"")
 }
 
 fn choose(found: &mut Detected) {

@@ -196,6 +196,23 @@ fn another_format_is_found_when_the_first_fails() {
 }
 
 #[test]
+fn a_long_first_line_tells_the_format() {
+    let long = "x".repeat(100_000);
+    let line = format!("{{\"level\":\"info\",\"msg\":\"{long}\"}}");
+    check(&format!("{line}\n"), &[&format!("{long:?}")]);
+    // In parts, of which the first read may find one.
+    let line = line.replace('"', "\\\"");
+    let (first, rest) = line.split_at(16 * 1024);
+    let (second, third) = rest.split_at(16 * 1024);
+    let parts = docker(&[(first, "stdout", 1), (second, "stdout", 1), (&format!("{third}\\n"), "stdout", 1)]);
+    let one = parts.find('\n').unwrap() + 1;
+    for chunks in [&[usize::MAX][..], &[one], &[parts.len() - 1]] {
+        let (records, _) = run(parts.as_bytes(), chunks, vec![]);
+        assert!(records.len() == 1 && records[0].ends_with(&format!(" {long:?}")), "{:.100}", records[0]);
+    }
+}
+
+#[test]
 fn another_format_is_found_by_a_reader_that_begins_again() {
     let first = "starting up\n";
     let json = "{\"level\":\"info\",\"msg\":\"hi\"}\n".repeat(3);
