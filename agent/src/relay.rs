@@ -158,7 +158,7 @@ async fn send(
             SendErrorKind::Fatal | SendErrorKind::Closed => RETRY_MAX,
         };
         stats.retries.inc();
-        health.bad(part, format!("the collector takes nothing, the spool keeps it: {}", error.message));
+        health.bad(part, format!("nothing is taken, the spool keeps it: {}", error.message));
         complain(signal, &error.message, complaint);
         attempts += 1;
         tokio::time::sleep(wait).await;
@@ -170,7 +170,7 @@ async fn send(
 fn complain(signal: Signal, error: &str, last: &Mutex<Option<Instant>>) {
     let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
     if last.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-        tracing::warn!(%signal, error, "the collector takes nothing; the spool keeps it until it does");
+        tracing::warn!(%signal, error, "nothing is taken from the spool, which keeps it until that works");
         *last = Some(Instant::now());
     }
 }

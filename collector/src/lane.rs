@@ -21,6 +21,9 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 /// How often the store is asked to commit where nothing was written: shards are sealed by age and removed by retention then, too.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// How often it is said that reading still fails.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
 /// When what was written is committed.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
@@ -48,6 +51,8 @@ pub(crate) struct SignalLoop {
     uncommitted: bool,
     /// When the next commit is due.
     due: Instant,
+    /// When it was last said that reading fails.
+    complained: Option<Instant>,
 }
 
 impl SignalLoop {
@@ -72,6 +77,7 @@ impl SignalLoop {
             epochs: HashMap::new(),
             uncommitted: false,
             due,
+            complained: None,
         }
     }
 
@@ -108,7 +114,10 @@ impl SignalLoop {
             Err(ReceiveError::Fatal(message)) => bail!(message),
             Err(ReceiveError::Retry(message)) => {
                 self.stats.retries.get_or_create(&self.labels).inc();
-                tracing::warn!(signal = %self.signal, error = %message, "reading the log failed; it is tried again");
+                if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+                    self.complained = Some(Instant::now());
+                    tracing::warn!(signal = %self.signal, error = %message, "reading the log failed; it is tried again until that works");
+                }
                 tokio::time::sleep(RETRY).await;
                 Ok(Some(None))
             }
@@ -136,7 +145,11 @@ impl SignalLoop {
                 }
             }
             Event::Gap(lane, range, cause) => {
-                let count = range.end.0 - range.start.0;
+                let count = match cause {
+                    // How many there were nobody knows; that some were lost must show.
+                    Cause::Recreated => 1,
+                    Cause::Corrupt | Cause::Expired => range.end.0 - range.start.0,
+                };
                 self.stats.lost.get_or_create(&self.labels).inc_by(count);
                 let why = match cause {
                     Cause::Corrupt => "damaged",

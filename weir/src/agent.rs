@@ -1,4 +1,4 @@
-//! `weir agent`: an agent in a process of its own, with a spool on disk between it and the collector.
+//! `weir agent`: an agent in a process of its own, with a spool on disk between it and the collector or Kafka.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use weir_otlp::{GrpcSender, HttpSender};
 use weir_query_ui::ReceiverStatus;
 use weir_runtime::{Health, Metrics};
 use weir_transport::{Sender, disk_log};
+use weir_transport_kafka::Kafka;
 
 use crate::config::{Config, Forward, Protocol};
 use crate::wiring::{DataFolder, Logs, Parts, host_name, receiver, say};
@@ -62,19 +63,27 @@ pub(crate) async fn run(args: AgentArgs, config: Config, shutdown: CancellationT
     let agent = weir_agent::build(&config.agent, deps).await?;
     announce(&agent, &config)?;
 
+    let kafka = config.forward.to_kafka().then(|| Kafka::new(config.kafka.clone())).transpose()?;
     let stats = Arc::new(RelayStats::register(&metrics));
     let mut parts = Parts::default();
     parts.spawn(|stop| agent.run(stop));
     for ((signal, receiver), cursor) in spool.receivers().into_iter().zip([logs, spans, points]) {
-        let sender = next_hop(&config.forward, signal)?;
+        let sender = match &kafka {
+            Some(kafka) => Arc::new(kafka.sender(signal)),
+            None => intake(&config.forward, signal)?,
+        };
         let relay = Relay::new(signal, receiver, sender, cursor, stats.clone(), health.clone());
         parts.spawn(|stop| relay.run(stop));
     }
-    say("ready", format_args!("sends to {} over {}", config.forward.to, config.forward.protocol));
+    match kafka {
+        Some(_) => say("ready", format_args!("sends to Kafka at {}", config.kafka.brokers.join(" "))),
+        None => say("ready", format_args!("sends to {} over {}", config.forward.to, config.forward.protocol)),
+    }
     parts.run_until(shutdown, || async {}).await
 }
 
-fn next_hop(forward: &Forward, signal: Signal) -> anyhow::Result<Arc<dyn Sender>> {
+/// A sender to the collector's intake.
+fn intake(forward: &Forward, signal: Signal) -> anyhow::Result<Arc<dyn Sender>> {
     Ok(match forward.protocol {
         Protocol::Http => Arc::new(HttpSender::new(&forward.to, signal)?),
         Protocol::Grpc => Arc::new(GrpcSender::new(&forward.to, signal)?),

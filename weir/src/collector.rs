@@ -1,4 +1,4 @@
-//! `weir collector`: collector, store, query API and web app in one process, fed by agents over OTLP.
+//! `weir collector`: collector, store, query API and web app in one process, fed by agents over OTLP or from Kafka.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(
         )
     };
     let (http, grpc) = (config.collector.intake_http, config.collector.intake_grpc);
-    let intake = Intake::from_agents(collecting.logs.senders.clone());
+    let intake = Intake::from_agents(collecting.senders.clone());
     let http = HttpReceiver::bind(http, intake.clone()).await.with_context(|| taken("intake_http", http))?;
     let grpc = GrpcReceiver::bind(grpc, intake).await.with_context(|| taken("intake_grpc", grpc))?;
     say("intake", format_args!("http://{} and grpc://{}", http.local_addr()?, grpc.local_addr()?));

@@ -16,6 +16,7 @@ pub(crate) const PREFIX: &str = "WEIR";
 pub(crate) struct Config {
     pub(crate) agent: weir_agent::Config,
     pub(crate) forward: Forward,
+    pub(crate) kafka: weir_transport_kafka::Config,
     pub(crate) collector: Collector,
     pub(crate) store: Store,
     pub(crate) query: weir_query_ui::Config,
@@ -25,9 +26,9 @@ pub(crate) struct Config {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Forward {
-    /// The collector's intake: an `http://` address.
+    /// The collector's intake, an `http://` address; or `kafka` for the topics of the section of that name.
     pub(crate) to: String,
-    /// How batches travel: OTLP over HTTP or over gRPC.
+    /// How batches travel to an intake: OTLP over HTTP or over gRPC.
     pub(crate) protocol: Protocol,
     /// Largest size of each signal's spool on disk. When it is full, files wait and OTLP is answered with 503.
     pub(crate) spool_bytes: ByteSize,
@@ -36,6 +37,16 @@ pub(crate) struct Forward {
 impl Default for Forward {
     fn default() -> Self {
         Self { to: "http://127.0.0.1:7072".into(), protocol: Protocol::Http, spool_bytes: ByteSize::gib(1) }
+    }
+}
+
+/// What `forward.to` says for Kafka.
+const KAFKA: &str = "kafka";
+
+impl Forward {
+    /// Whether batches go to Kafka rather than to a collector's intake.
+    pub(crate) fn to_kafka(&self) -> bool {
+        self.to == KAFKA
     }
 }
 
@@ -56,7 +67,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// When the collector commits, and where agents reach it.
+/// When the collector commits, and where agents reach it. Where `kafka.brokers` are named, it reads their topics, and what it takes from agents goes there too.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Collector {
@@ -123,8 +134,12 @@ impl Validate for Config {
     fn validate(&self, problems: &mut Vec<String>) {
         self.agent.validate(problems);
         self.query.validate(problems);
-        if !self.forward.to.starts_with("http://") {
-            problems.push(format!("forward.to: `{}` must begin with http://", self.forward.to));
+        self.kafka.validate(problems);
+        if self.forward.to_kafka() && !self.kafka.is_used() {
+            problems.push("forward.to: for `kafka`, name at least one broker in kafka.brokers".into());
+        } else if !self.forward.to_kafka() && !self.forward.to.starts_with("http://") {
+            problems
+                .push(format!("forward.to: `{}` must begin with http://, or be `kafka`", self.forward.to));
         }
         if self.store.shard_records == 0 {
             problems.push("store.shard_records: must be at least 1".into());
@@ -141,7 +156,7 @@ pub(crate) fn reference() -> String {
         "# Configuration reference
 
 Written by `weir config reference`. A configuration is one YAML file, given with `--config`; every key may be left out. `weir config check FILE` says what is wrong with one,
-`weir config print [FILE]` shows what counts. `weir up` reads all sections, `weir agent` reads `agent` and `forward`, `weir collector` the others.
+`weir config print [FILE]` shows what counts. `weir up` reads all sections but `kafka`, `weir agent` reads `agent`, `forward` and `kafka`, `weir collector` all but `agent` and `forward`.
 
 An environment variable overrides a key: `WEIR_` and its path with `__` between the parts, as in `WEIR_AGENT__OTLP_HTTP=0.0.0.0:4318`; its value is read as YAML.
 

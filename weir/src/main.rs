@@ -30,9 +30,9 @@ struct Cli {
 enum Command {
     /// Run agent, collector and web UI in one process, on embedded defaults.
     Up(up::UpArgs),
-    /// Run an agent alone: follow log files, receive telemetry, and send both to a collector.
+    /// Run an agent alone: follow log files, receive telemetry, and send both to a collector or Kafka.
     Agent(agent::AgentArgs),
-    /// Run a collector with its store and the web UI, fed by agents.
+    /// Run a collector with its store and the web UI, fed by agents, or from Kafka.
     Collector(collector::CollectorArgs),
     /// Run the sample shop, one of its services, or switch a fault.
     Demo(weir_demo::DemoArgs),

@@ -13,6 +13,7 @@ use weir_query_ui::{
 use weir_runtime::Health;
 use weir_store_tantivy::TantivyStore;
 use weir_transport::disk_log::DiskLog;
+use weir_transport_kafka::Kafka;
 
 /// Share of a log's largest size beyond which its reader counts as slow.
 const LOG_IS_BEHIND: f64 = 0.5;
@@ -38,6 +39,8 @@ pub(crate) struct Status {
 pub(crate) struct WatchedLogs {
     pub(crate) logs: Vec<(Signal, Arc<DiskLog>)>,
     pub(crate) max_bytes: u64,
+    /// The cluster that carries the data instead of logs of our own.
+    pub(crate) kafka: Option<Kafka>,
 }
 
 impl WatchedLogs {
@@ -64,6 +67,10 @@ impl WatchedLogs {
                 () = stop.cancelled() => return Ok(()),
                 _ = looks.tick() => {}
             }
+            match self.kafka.as_ref().and_then(Kafka::trouble) {
+                Some(what) => health.bad(KAFKA, what),
+                None => health.good(KAFKA),
+            }
             for (signal, log) in &self.logs {
                 match self.trouble(log) {
                     Some(what) => health.bad(log_of(*signal), what),
@@ -73,6 +80,9 @@ impl WatchedLogs {
         }
     }
 }
+
+/// The cluster, as health names it.
+const KAFKA: &str = "kafka";
 
 /// The log of a signal, as health names it.
 fn log_of(signal: Signal) -> &'static str {
@@ -87,6 +97,12 @@ impl StatusSource for Status {
     fn report(&self) -> StatusReport {
         let mut stages: Vec<_> = self.agent.iter().map(|view| self.agent(view)).collect();
         stages.extend(self.logs.logs.iter().map(|(signal, log)| self.log(*signal, log)));
+        stages.extend(
+            self.logs
+                .kafka
+                .as_ref()
+                .map(|_| stage("kafka".into(), "carries what comes".into(), self.health.trouble(KAFKA))),
+        );
         stages.extend(Signal::ALL.map(|signal| self.collector(signal)));
         // Metric points have no shards.
         let kept = [Signal::Logs, Signal::Spans];

@@ -26,6 +26,10 @@ pub(crate) struct UpArgs {
 }
 
 pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !config.kafka.is_used(),
+        "`weir up` carries its data in logs of its own; leave kafka.brokers out, or run `weir agent` and `weir collector`"
+    );
     let folder = DataFolder::open(&args.data_dir)?;
     let (metrics, health) = (Metrics::new(), Health::default());
     let collecting = Collecting::open(&folder, &config, &metrics, &health).await?;
@@ -35,7 +39,7 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
         config.agent.sources = vec![demo_source(&demo_dir)];
     }
     let deps = weir_agent::Deps {
-        senders: collecting.logs.senders.clone(),
+        senders: collecting.senders.clone(),
         disk: folder.disk.clone(),
         data_dir: folder.path.join("agent"),
         metrics: metrics.clone(),

@@ -11,13 +11,14 @@ use prometheus_client::metrics::MetricType;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_collector::{Collector, Policy};
-use weir_disk::{Disk, Lock, RealDisk};
+use weir_disk::{Disk, Lock, RealDisk, read, write_atomic};
 use weir_model::Signal;
 use weir_query_ui::{QueryUi, ReceiverStatus};
 use weir_runtime::{Health, Metrics};
 use weir_store_tantivy::{Settings, TantivyStore};
 use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
 use weir_transport::{Position, Receiver, Sender, Senders};
+use weir_transport_kafka::Kafka;
 
 use crate::config::Config;
 use crate::status::{Status, WatchedLogs};
@@ -142,10 +143,39 @@ impl Figures for LogFigures {
     }
 }
 
+/// What the store's positions belong to is written down here, in the data folder.
+const LOG_KIND: &str = "log-kind";
+
+/// Sees to it that a data folder is fed by one kind of log all its life: positions of another would mean other data.
+fn claim(folder: &DataFolder, kind: &str) -> anyhow::Result<()> {
+    let path = folder.path.join(LOG_KIND);
+    let before = if folder.disk.exists(&path)? {
+        String::from_utf8(read(folder.disk.as_ref(), &path)?)?.trim().to_owned()
+    } else if folder.disk.exists(&folder.path.join("log"))? {
+        // From before this was written down.
+        DISK_LOG.to_owned()
+    } else {
+        write_atomic(folder.disk.as_ref(), &path, kind.as_bytes())?;
+        return Ok(());
+    };
+    anyhow::ensure!(
+        before == kind,
+        "the data folder {} was filled from {before}, and can't go on with {kind}: what is stored would be taken for something else; \
+         choose another --data-dir, or go back to the configuration that it had",
+        folder.path.display()
+    );
+    Ok(())
+}
+
+const DISK_LOG: &str = "its own disk log";
+
+type Receivers = Vec<(Signal, Box<dyn Receiver>)>;
+
 /// The collecting half: the logs that data enters by, the collector that reads them, and the store.
 pub(crate) struct Collecting {
     store: TantivyStore,
-    pub(crate) logs: Logs,
+    /// Append to the logs.
+    pub(crate) senders: Senders,
     pub(crate) collector: Collector,
     pub(crate) watched: Arc<WatchedLogs>,
     health: Health,
@@ -162,23 +192,18 @@ impl Collecting {
         let held = |signal| store.stats(signal).records - store.stats(signal).expired;
         let (logs, spans) = (held(Signal::Logs), held(Signal::Spans));
         say("store", format_args!("{} holds {logs} log records and {spans} spans", folder.path.display()));
-        let limits = disk_log::Settings {
-            max_bytes: config.collector.log_bytes.0,
-            segment_bytes: config.collector.log_segment_bytes.0,
-            ..disk_log::Settings::default()
+        let (senders, receivers, watched) = match config.kafka.is_used() {
+            true => from_kafka(folder, config)?,
+            false => from_disk(folder, config, &store, metrics)?,
         };
-        let logs = Logs::open(folder, "log", limits, |signal| store.resume(signal))?;
-        logs.count(metrics, "weir_collector_log");
         let policy = Policy {
             commit_every: config.collector.commit_every.0,
             commit_bytes: config.collector.commit_bytes.0,
         };
         let writer = Arc::new(store.clone());
-        let collector = weir_collector::build(logs.receivers(), writer, policy, metrics, health.clone());
+        let collector = weir_collector::build(receivers, writer, policy, metrics, health.clone());
         say("collector", format_args!("commits every {}", config.collector.commit_every));
-        let watched =
-            Arc::new(WatchedLogs { logs: logs.logs.clone(), max_bytes: config.collector.log_bytes.0 });
-        Ok(Self { store, logs, collector, watched, health: health.clone() })
+        Ok(Self { store, senders, collector, watched: Arc::new(watched), health: health.clone() })
     }
 
     /// Query API and web app over the store. `receivers` is where data enters this process.
@@ -196,6 +221,39 @@ impl Collecting {
         let deps = weir_query_ui::Deps::new(store.clone(), store, Arc::new(status), metrics);
         Ok(weir_query_ui::build(config.query.clone(), deps).await?)
     }
+}
+
+/// The logs in the data folder.
+fn from_disk(
+    folder: &DataFolder,
+    config: &Config,
+    store: &TantivyStore,
+    metrics: &Metrics,
+) -> anyhow::Result<(Senders, Receivers, WatchedLogs)> {
+    claim(folder, DISK_LOG)?;
+    let limits = disk_log::Settings {
+        max_bytes: config.collector.log_bytes.0,
+        segment_bytes: config.collector.log_segment_bytes.0,
+        ..disk_log::Settings::default()
+    };
+    let logs = Logs::open(folder, "log", limits, |signal| store.resume(signal))?;
+    logs.count(metrics, "weir_collector_log");
+    let receivers = logs.receivers();
+    let watched = WatchedLogs { logs: logs.logs, max_bytes: config.collector.log_bytes.0, kafka: None };
+    Ok((logs.senders, receivers, watched))
+}
+
+/// The topics in Kafka.
+fn from_kafka(folder: &DataFolder, config: &Config) -> anyhow::Result<(Senders, Receivers, WatchedLogs)> {
+    let topics = Signal::ALL.map(|signal| config.kafka.topics.of(signal));
+    claim(folder, &format!("the Kafka topics {}", topics.join(", ")))?;
+    let kafka = Kafka::new(config.kafka.clone())?;
+    let mut receivers = Receivers::new();
+    for signal in Signal::ALL {
+        receivers.push((signal, Box::new(kafka.receiver(signal)?)));
+    }
+    say("kafka", format_args!("reads {} at {}", topics.join(" "), config.kafka.brokers.join(" ")));
+    Ok((kafka.senders(), receivers, WatchedLogs { logs: Vec::new(), max_bytes: 0, kafka: Some(kafka) }))
 }
 
 async fn open_store(folder: &DataFolder, config: &Config) -> anyhow::Result<TantivyStore> {

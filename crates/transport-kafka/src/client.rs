@@ -1,5 +1,6 @@
 //! The connection to a cluster: one producer for all signals, what librdkafka says, and what its errors mean.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,6 +128,8 @@ pub(crate) struct Shared {
     /// Room in the queue of the producer, in KiB.
     pub(crate) room: Semaphore,
     producer: Mutex<Arc<Producer>>,
+    /// Why a topic could not be looked at the last time, by its name.
+    pub(crate) unseen: Mutex<BTreeMap<String, String>>,
 }
 
 impl Shared {
@@ -182,7 +185,7 @@ impl Kafka {
         let admin = config.producer().create_with_context(context.clone())?;
         let room = Semaphore::new((config.queue_bytes.0 >> 10) as usize);
         let producer = Mutex::new(Arc::new(producer));
-        Ok(Self(Arc::new(Shared { config, context, admin, room, producer })))
+        Ok(Self(Arc::new(Shared { config, context, admin, room, producer, unseen: Mutex::default() })))
     }
 
     /// Appends to the topic of a signal.
@@ -202,6 +205,11 @@ impl Kafka {
     /// When librdkafka does not take the settings.
     pub fn receiver(&self, signal: Signal) -> Result<KafkaReceiver, KafkaError> {
         KafkaReceiver::new(&self.0, signal, self.topic(signal))
+    }
+
+    /// What keeps topics from being read, for a person. Whoever reads looks at them now and then.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.unseen.lock().values().next().cloned()
     }
 
     fn topic(&self, signal: Signal) -> Topic {

@@ -43,20 +43,16 @@ impl KafkaSender {
         let limit = layout.message_bytes.saturating_sub(FRAME_BYTES);
         for (partition, part) in partition::split(batch, layout.partitions, limit) {
             let bytes = part.body.len();
-            let report = self
-                .produce(&producer, partition, &part)
-                .map_err(|error| self.problem(error, bytes, limit))?;
-            reports.push((bytes, report));
+            match self.produce(&producer, partition, &part) {
+                Ok(report) => reports.push((bytes, report)),
+                Err(error) => return Err(self.failed(&producer, error, bytes, limit).await),
+            }
         }
         let mut first = None;
         for (bytes, report) in reports {
-            let delivered = report.await.unwrap_or(Err(KafkaError::Canceled));
-            match delivered {
+            match report.await.unwrap_or(Err(KafkaError::Canceled)) {
                 Ok(position) => first = first.or(Some(position)),
-                Err(error) => {
-                    self.shared.replace_dead_producer(&producer);
-                    return Err(self.problem(error, bytes, limit));
-                }
+                Err(error) => return Err(self.failed(&producer, error, bytes, limit).await),
             }
         }
         self.shared.context.all_is_well();
@@ -79,6 +75,22 @@ impl KafkaSender {
             .headers(headers)
             .timestamp((part.arrived / NANOS_PER_MILLI) as i64);
         producer.send(record).map(|()| report).map_err(|(error, _)| error)
+    }
+
+    /// Takes note of what an error says about producer and topic.
+    async fn failed(
+        &self,
+        producer: &Arc<Producer>,
+        error: KafkaError,
+        bytes: usize,
+        limit: usize,
+    ) -> Problem {
+        self.shared.replace_dead_producer(producer);
+        let gone = [Code::UnknownPartition, Code::UnknownTopic, Code::UnknownTopicOrPartition];
+        if error.rdkafka_error_code().is_some_and(|code| gone.contains(&code)) {
+            self.topic.forget().await;
+        }
+        self.problem(error, bytes, limit)
     }
 
     fn problem(&self, error: KafkaError, bytes: usize, limit: usize) -> Problem {

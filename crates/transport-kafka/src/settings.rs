@@ -134,6 +134,7 @@ pub struct Tls {
 pub struct Sasl {
     /// How the password is proved; `null` for no password.
     pub mechanism: Option<Mechanism>,
+    /// Name of this client.
     pub username: String,
     /// Better given as `WEIR_KAFKA__SASL__PASSWORD`.
     pub password: Secret,

@@ -1,6 +1,7 @@
 //! Topics: created where that is allowed, and looked at before the first batch.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -9,6 +10,9 @@ use tokio::sync::Mutex;
 use weir_transport::SendErrorKind;
 
 use crate::client::{Problem, RETRY, Shared, kind};
+
+/// Pause between two looks for a topic that was created just now.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What a topic is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,24 +40,48 @@ impl Topic {
         if let Some(layout) = *known {
             return Ok(layout);
         }
-        let layout = look(shared, &self.name).await?;
+        let layout = ask(shared, &self.name).await?;
         tracing::debug!(topic = self.name, partitions = layout.partitions, "found");
         Ok(*known.insert(layout))
     }
+
+    /// It is not what it was: the next batch looks again.
+    pub(crate) async fn forget(&self) {
+        self.layout.lock().await.take();
+    }
+}
+
+/// [`ask`] with a note of how it went, for health.
+pub(crate) async fn look(shared: &Arc<Shared>, name: &str) -> Result<Layout, Problem> {
+    let found = ask(shared, name).await;
+    let mut unseen = shared.unseen.lock();
+    match &found {
+        Ok(_) => drop(unseen.remove(name)),
+        Err(problem) => drop(unseen.insert(name.to_owned(), problem.message.clone())),
+    }
+    found
 }
 
 /// Asks the brokers about a topic, and creates it where it is missing and that is allowed.
-pub(crate) async fn look(shared: &Arc<Shared>, name: &str) -> Result<Layout, Problem> {
+async fn ask(shared: &Arc<Shared>, name: &str) -> Result<Layout, Problem> {
     let refused = match partitions(shared, name).await? {
         Some(_) => None,
         None if shared.config.create_topics => create(shared, name).await?,
         None => Some("`kafka.create_topics` is off".to_owned()),
     };
-    let Some(partitions) = partitions(shared, name).await? else {
+    let mut found = partitions(shared, name).await?;
+    let begun = Instant::now();
+    // It takes a moment until every broker knows of a new one.
+    while found.is_none() && refused.is_none() && begun.elapsed() < shared.config.answer_timeout() {
+        tokio::time::sleep(LOOK_EVERY).await;
+        found = partitions(shared, name).await?;
+    }
+    let Some(partitions) = found else {
         let (kind, why) = match refused {
             Some(why) => (SendErrorKind::Fatal, why),
-            // It takes a moment until every broker knows of it.
-            None => (SendErrorKind::Retry { after: RETRY }, "it was created just now".to_owned()),
+            None => {
+                (SendErrorKind::Retry { after: RETRY }, "brokers do not know yet that it was created".into())
+            }
         };
         let message = format!(
             "there is no topic `{name}` at {}: {why}; create it, or name another in `kafka.topics`",
