@@ -4,6 +4,7 @@
 //! groups.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,6 +29,8 @@ pub(crate) struct TailStats {
     /// Folders of whose files no change is heard, so that they are looked at again and again.
     pub(crate) unwatched_folders: Gauge,
     last_acknowledged: Gauge,
+    /// When the oldest batch was made that is not acknowledged, nanoseconds since the Unix epoch; 0 where there is none.
+    pub(crate) oldest_unacknowledged: AtomicU64,
     dropped: BySignalAndCause,
     families: Families,
     /// What became of each file.
@@ -253,6 +256,8 @@ pub struct AgentStats {
     pub dropped: u64,
     /// Bytes read but not yet durable with the next hop.
     pub unacknowledged_bytes: u64,
+    /// When the oldest batch was made that is not acknowledged, nanoseconds since the Unix epoch.
+    pub unacknowledged_since: Option<u64>,
 }
 
 impl From<&TailStats> for AgentStats {
@@ -269,6 +274,8 @@ impl From<&TailStats> for AgentStats {
             records: sources.values().map(|source| source.records.get()).sum(),
             dropped: refused(Signal::Logs) + refused(Signal::Spans),
             unacknowledged_bytes: sum(|source| &source.unacknowledged_bytes),
+            unacknowledged_since: Some(stats.oldest_unacknowledged.load(Ordering::Relaxed))
+                .filter(|since| *since > 0),
         }
     }
 }

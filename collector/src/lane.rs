@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use tokio::time::Instant;
@@ -88,6 +88,7 @@ impl SignalLoop {
             }
             if Instant::now() >= self.due {
                 self.commit(&shutdown).await?;
+                self.stats.waits(self.signal, 0);
             }
         }
         // What is not committed now is delivered again at the next start: trying once is enough.
@@ -135,7 +136,10 @@ impl SignalLoop {
                     .with_context(|| format!("can't resume {lane} at {from}"))?;
             }
             Event::Data(lane, epoch, batches) if self.epochs.get(&lane) == Some(&epoch) => {
+                let oldest = batches.iter().map(|(_, batch)| batch.arrived).min();
+                self.stats.waits(self.signal, oldest.unwrap_or(0));
                 self.write(lane, epoch, &batches, shutdown).await?;
+                self.stats.waits(self.signal, 0);
             }
             // Late data of an assignment that is over: another process stores it.
             Event::Data(..) => {}
@@ -217,6 +221,7 @@ impl SignalLoop {
     }
 
     async fn commit(&mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        self.stats.waits(self.signal, now());
         let mut wait = RETRY;
         loop {
             match self.writer.sync(self.signal).await {
@@ -275,4 +280,9 @@ impl SignalLoop {
             }
         }
     }
+}
+
+/// Nanoseconds since the Unix epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

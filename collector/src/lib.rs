@@ -6,6 +6,7 @@
 mod lane;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -34,6 +35,8 @@ pub struct Stats {
     /// Positions that the log could not deliver.
     lost: Family<Labels, Counter>,
     retries: Family<Labels, Counter>,
+    /// Since when something waits that can't be searched yet, by signal, nanoseconds since the Unix epoch; 0 where nothing does.
+    waiting: Arc<[AtomicU64; Signal::ALL.len()]>,
 }
 
 /// Counts of one signal.
@@ -58,7 +61,19 @@ impl Stats {
             refused: family("weir_collector_refused_records", "Records that can't be stored"),
             lost: family("weir_collector_lost_batches", "Batches that the log could not deliver"),
             retries: family("weir_collector_retries", "Writes and commits that failed and were tried again"),
+            waiting: Arc::default(),
         }
+    }
+
+    /// Since when what came of a signal waits to be searchable, in nanoseconds since the Unix epoch: the arrival of the oldest batch that is being written, or
+    /// the beginning of a commit, during which nothing is. `None` while nothing waits.
+    pub fn waiting_since(&self, signal: Signal) -> Option<u64> {
+        let since = self.waiting[signal as usize - 1].load(Ordering::Relaxed);
+        (since > 0).then_some(since)
+    }
+
+    fn waits(&self, signal: Signal, since: u64) {
+        self.waiting[signal as usize - 1].store(since, Ordering::Relaxed);
     }
 
     pub fn counts(&self, signal: Signal) -> Counts {

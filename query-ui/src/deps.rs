@@ -81,7 +81,7 @@ pub struct StatusReport {
     pub version: String,
     /// Nanoseconds since the Unix epoch.
     pub started_at: u64,
-    /// By how many milliseconds what can be searched lags behind what was received; `None` where that is not known.
+    /// For how many milliseconds the oldest thing waits that was read or received and can't be searched yet; `None` where that is not known.
     pub behind_ms: Option<u64>,
     /// In the order in which data passes them.
     pub stages: Vec<StageStatus>,

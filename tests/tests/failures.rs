@@ -112,12 +112,14 @@ async fn full_disk(part: &str, trouble: &str, takes: bool) {
     let status = client.get("/api/v1/status").await;
     let failing = |stage: &serde_json::Value| stage["state"] == "failing";
     assert!(status["stages"].as_array().unwrap().iter().any(failing), "{status}");
+    client.wait("/api/v1/status", |status| status["behindMs"].as_u64() >= Some(1_500)).await;
 
     // By itself, when there is room again.
     disk.free();
     let lines = if takes { 300 } else { 1_300 };
     client.wait_for_totals(lines, exported).await;
     client.wait_for_health(None).await;
+    client.wait("/api/v1/status", |status| status["behindMs"] == 0).await;
     client.server.kill();
     let client = place.start();
     client.wait_for_totals(lines, exported).await;

@@ -110,7 +110,7 @@ impl StatusSource for Status {
         StatusReport {
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,
-            behind_ms: None,
+            behind_ms: Some(self.behind().as_millis() as u64),
             stages,
             receivers: self.receivers.clone(),
         }
@@ -147,6 +147,14 @@ impl Status {
         let started_at =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         Self { started_at, agent, receivers, collector, store, logs, health }
+    }
+
+    /// For how long the oldest thing waits that was read or received and can't be searched yet.
+    fn behind(&self) -> Duration {
+        let read = self.agent.as_ref().and_then(|view| view.stats().unacknowledged_since);
+        let received = Signal::ALL.into_iter().filter_map(|signal| self.collector.waiting_since(signal));
+        let oldest = received.chain(read).min().map(|since| UNIX_EPOCH + Duration::from_nanos(since));
+        oldest.and_then(|since| SystemTime::now().duration_since(since).ok()).unwrap_or_default()
     }
 
     fn log(&self, signal: Signal, log: &DiskLog) -> StageStatus {

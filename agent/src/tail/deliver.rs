@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use weir_model::Signal;
@@ -13,6 +13,10 @@ use super::watch::Wake;
 
 /// Longest wait between two attempts.
 const RETRY_MAX: Duration = Duration::from_secs(10);
+/// How long a batch may be under way before health tells of it.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// How often is looked how long it has been.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a standing refusal is logged.
 const LOG_EVERY: u32 = 20;
 
@@ -51,11 +55,12 @@ pub(super) async fn deliver(
     while let Some(Sealed { logs, spans, files }) = queue.recv().await {
         let spans = async {
             match spans {
-                Some(spans) => hand_on(senders.spans.as_ref(), spans, &health).await,
+                Some(spans) => hand_on(senders.spans.as_ref(), spans, &health, UNACKNOWLEDGED).await,
                 None => Some(0),
             }
         };
-        let (Some(logs), Some(spans)) = tokio::join!(hand_on(senders.logs.as_ref(), logs, &health), spans)
+        let (Some(logs), Some(spans)) =
+            tokio::join!(hand_on(senders.logs.as_ref(), logs, &health, UNACKNOWLEDGED), spans)
         else {
             return;
         };
@@ -66,13 +71,31 @@ pub(super) async fn deliver(
     }
 }
 
-/// Sends a batch until it is durable. Returns how many records were refused; `None` when nothing more will ever be taken.
-async fn hand_on(sender: &dyn Sender, Part { mut batch, records }: Part, health: &Health) -> Option<u64> {
+/// Sends a batch until it is durable. Returns how many records were refused; `None` when nothing more will ever be taken. Health tells of it where it
+/// takes longer than `late_after`.
+async fn hand_on(
+    sender: &dyn Sender,
+    Part { mut batch, records }: Part,
+    health: &Health,
+    late_after: Duration,
+) -> Option<u64> {
     let signal = batch.signal;
     let part = if signal == Signal::Logs { "logs of files" } else { "spans of files" };
+    let begun = Instant::now();
+    let late = || match begun.elapsed() {
+        late if late >= late_after => Some(format!("unacknowledged for {} s", late.as_secs())),
+        _ => None,
+    };
     let mut attempts = 0;
     loop {
-        let error = match sender.send(batch).await {
+        let mut answer = sender.send(batch);
+        let answer = loop {
+            match tokio::time::timeout(LOOK_EVERY.min(late_after), &mut answer).await {
+                Ok(answer) => break answer,
+                Err(_) => late().into_iter().for_each(|late| health.bad(part, late)),
+            }
+        };
+        let error = match answer {
             Ok(_) => {
                 health.good(part);
                 return Some(0);
@@ -84,7 +107,8 @@ async fn hand_on(sender: &dyn Sender, Part { mut batch, records }: Part, health:
                 if attempts % LOG_EVERY == 0 {
                     tracing::warn!(%signal, error = %error.message, "records are not taken; reading waits and the files keep them");
                 }
-                health.bad(part, format!("not taken: {}", error.message));
+                let late = late().map_or(String::new(), |late| format!("{late}, "));
+                health.bad(part, format!("{late}not taken: {}", error.message));
                 attempts += 1;
                 tokio::time::sleep(after.saturating_mul(attempts.min(20)).min(RETRY_MAX)).await;
                 batch = *error.batch;
@@ -99,6 +123,50 @@ async fn hand_on(sender: &dyn Sender, Part { mut batch, records }: Part, health:
                 return None;
             }
             SendErrorKind::Closed => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use tokio::sync::oneshot;
+    use weir_transport::{Position, SendError};
+
+    /// Answers when it is told to.
+    struct Slow(std::sync::Mutex<Option<oneshot::Receiver<()>>>);
+
+    #[async_trait]
+    impl Sender for Slow {
+        async fn send(&self, _: Batch) -> Result<Position, SendError> {
+            let told = self.0.lock().unwrap().take().expect("one batch");
+            told.await.unwrap();
+            Ok(Position(0))
+        }
+    }
+
+    #[tokio::test]
+    async fn health_tells_of_what_is_under_way_for_long() {
+        for (late_after, expect) in
+            [(Duration::from_millis(20), Some("unacknowledged for 0 s")), (UNACKNOWLEDGED, None)]
+        {
+            let (tell, told) = oneshot::channel();
+            let sender = Slow(std::sync::Mutex::new(Some(told)));
+            let health = Health::default();
+            let trouble = || health.trouble("logs of files");
+            let batch =
+                Batch { signal: Signal::Logs, origins: Vec::new(), route: 0, arrived: 0, body: Bytes::new() };
+            let sent = hand_on(&sender, Part { batch, records: 1 }, &health, late_after);
+            let watched = async {
+                while trouble().as_deref() != expect {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                tell.send(()).unwrap();
+            };
+            assert_eq!(tokio::join!(sent, watched).0, Some(0));
+            assert_eq!(trouble(), None);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The loop that finds files, reads them in turns, makes batches and keeps the checkpoint.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
@@ -108,6 +108,7 @@ impl Tail {
                 bodies: Bodies::new(),
                 sealed: begun,
                 queue: Some(queue),
+                unacknowledged: VecDeque::new(),
                 delivered,
                 unsaved: false,
                 closed: HashSet::new(),
@@ -159,6 +160,8 @@ pub(super) struct Tailer {
     /// When a batch was handed over last.
     pub(super) sealed: Instant,
     pub(super) queue: Option<mpsc::Sender<Sealed>>,
+    /// When each batch was made that was handed over and is not acknowledged, oldest first.
+    pub(super) unacknowledged: VecDeque<u64>,
     pub(super) delivered: blocking::Receiver<Delivered>,
     /// A life began, or something was decided or read by which a file is recognised, that the checkpoint does not know: nothing may be sent
     /// before it does.

@@ -1,5 +1,6 @@
 //! Handing batches over for delivery, and what comes back of them.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -23,6 +24,9 @@ impl Tailer {
         self.changed = true;
         let stats = &self.tail.stats;
         stats.queued_batches.dec();
+        self.unacknowledged.pop_front();
+        let oldest = self.unacknowledged.front().copied().unwrap_or(0);
+        stats.oldest_unacknowledged.store(oldest, Ordering::Relaxed);
         stats.acknowledged_now();
         let refused =
             delivered.refused.iter().any(|(signal, records)| *signal == Signal::Logs && *records > 0);
@@ -45,6 +49,10 @@ impl Tailer {
             return;
         }
         if self.unsaved && !self.save() {
+            if self.unacknowledged.is_empty() {
+                let since = now().saturating_sub(self.bodies.age().as_nanos() as u64);
+                self.tail.stats.oldest_unacknowledged.store(since, Ordering::Relaxed);
+            }
             return;
         }
         self.sealed = Instant::now();
@@ -69,7 +77,10 @@ impl Tailer {
         };
         let spans = spans.map(|spans| part(Signal::Spans, spans));
         let sealed = Sealed { logs: part(Signal::Logs, logs), spans, files };
-        self.tail.stats.queued_batches.inc();
+        let stats = &self.tail.stats;
+        stats.queued_batches.inc();
+        self.unacknowledged.push_back(sealed.logs.batch.arrived);
+        stats.oldest_unacknowledged.store(self.unacknowledged[0], Ordering::Relaxed);
         self.hand_over(sealed);
     }
 

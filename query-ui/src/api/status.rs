@@ -33,7 +33,7 @@ pub(crate) struct Status {
     started_at: String,
     /// Newest event time of all records; `null` where there are none.
     newest_ns: Option<String>,
-    /// By how much what can be searched lags behind what was received; `null` where that is not known.
+    /// For how long the oldest thing waits that was read or received and can't be searched yet; 0 where all can be, `null` where that is not known.
     behind_ms: Option<u64>,
     /// In the order in which data passes them.
     stages: Vec<Stage>,

@@ -6,6 +6,9 @@ import { ms as toMs } from '../model/time';
 import { Kbd } from './Icon';
 import { shownKey, type Action } from './keys';
 
+/** Shorter waits are those of any write. */
+const BEHIND_MS = 3000;
+
 /** What the open page puts in the bar: hints by action, and a sentence of its own. */
 interface Slot {
   hints: [Action[], string][];
@@ -60,7 +63,7 @@ export function StatusBar({ onHelp }: { onHelp: () => void }) {
           <i className="dot ok" />
           {data.newestNs === null
             ? t.noDataYet
-            : data.behindMs !== null
+            : data.behindMs !== null && data.behindMs >= BEHIND_MS
               ? t.behind(seconds(data.behindMs))
               : t.newestAgo(seconds(now - toMs(data.newestNs)))}
         </span>
