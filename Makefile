@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .PHONY: help build web libraries run test test-rust torture test-web test-e2e bench bench-full lint fmt clean
 
 WEB := query-ui/web
+# Fleets of `make torture`.
+ROUNDS ?= 1
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,9 +37,10 @@ test-rust: web libraries ## Run the tests of the Rust code, and of the whole sys
 	cargo test --workspace
 	@scripts/data-note.sh
 
-torture: web libraries ## Run a generated fleet with rotations and kill -9; WEIR_TEST_SEED=n for another one
+torture: web libraries ## Run a generated fleet with rotations and kill -9; ROUNDS=n for several, WEIR_TEST_SEED=n for the first
 	cargo build --workspace --all-targets
-	cargo test -p weir-tests --test generated -- --nocapture
+	@first=$${WEIR_TEST_SEED:-12}; for seed in $$(seq $$first $$((first + $(ROUNDS) - 1))); do \
+	  WEIR_TEST_SEED=$$seed cargo test -p weir-tests --test generated -- --nocapture || exit 1; done
 
 test-web: web ## Run the tests of the web app
 	cd $(WEB) && $$(../../scripts/npm.sh) test
