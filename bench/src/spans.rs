@@ -19,8 +19,9 @@ pub const VALUES: u32 = 1_000;
 const ATTRIBUTES: usize = 11;
 const SERVICES: usize = 10;
 const OPERATIONS: usize = 20;
-/// Over how much time the traces are spread, nanoseconds, and where it begins.
-const SPREAD: u64 = 10 * 86_400 * 1_000_000_000;
+/// Time from trace to trace, nanoseconds: a million of them fill the ten days. They arrive in the order of their starts, give or take the jitter.
+const STEP: u64 = 10 * 86_400 * 1_000;
+const JITTER: u64 = 5_000_000_000;
 const BEGIN: u64 = 1_790_000_000_000_000_000;
 
 /// Makes requests of some hundred spans each, the same for the same seed.
@@ -72,7 +73,7 @@ impl Generator {
 
     fn trace(&mut self, number: u64) -> Vec<Spec> {
         let trace = Self::trace_id(number);
-        let start = BEGIN + self.random.random_range(0..SPREAD);
+        let start = BEGIN + number * STEP + self.random.random_range(0..JITTER);
         let id = |n: u64| SpanId::new(mix(number * SPANS + n + 1).to_be_bytes()).expect("not zero");
         (0..SPANS)
             .map(|n| {

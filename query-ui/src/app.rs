@@ -55,6 +55,7 @@ fn queries() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::services::operations))
         .routes(routes!(api::traces::traces))
         .routes(routes!(api::scatter::scatter))
+        .routes(routes!(api::traces::trace_count))
         .routes(routes!(api::trace::trace))
         .routes(routes!(api::trace::span))
         .routes(routes!(api::trace::span_logs))

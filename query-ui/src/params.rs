@@ -203,6 +203,19 @@ fn mark(parts: &[&str]) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
 }
 
+/// A search whose answer is a number.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CountParams {
+    /// A filter; empty means all.
+    #[serde(default)]
+    q: String,
+    /// Nanoseconds since the Unix epoch, RFC 3339, or relative to now (`-30m`).
+    from: Option<String>,
+    to: Option<String>,
+}
+
 /// A search whose answer is drawn.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -267,7 +280,7 @@ macro_rules! has_filter {
     )* };
 }
 
-has_filter!(SearchParams of_traces HistogramParams of_records GroupParams of_records);
+has_filter!(CountParams of_traces SearchParams of_traces HistogramParams of_records GroupParams of_records);
 
 /// How many sources.
 #[derive(Debug, Deserialize, IntoParams)]

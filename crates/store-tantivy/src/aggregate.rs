@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use weir_model::Severity;
 use weir_model::Signal;
-use weir_model::filter::{Filter, Matcher};
+use weir_model::filter::Filter;
 use weir_model::otlp::{Attrs, Value};
 use weir_store::{Agg, GroupKey, OperationRow, Table, TimeRange, Total, value_text};
 
@@ -31,12 +31,11 @@ impl Count {
 
 /// Counts by service.
 pub(crate) fn by_resource(part: &PartView, range: TimeRange) -> Result<HashMap<String, Count>, Error> {
-    let matcher = Matcher::new(&Filter::All).expect("nothing to refuse");
-    let search = Search { filter: &Filter::All, matcher, range, below_seq: part.next_seq };
+    let search = Search::new(part, &Filter::All, range).expect("nothing to refuse");
     // Names are looked up once per pair, not per record.
     let mut pairs: HashMap<(usize, u32), (Count, String)> = HashMap::new();
     let mut services: HashMap<String, Count> = HashMap::new();
-    part.scan(&search, &mut |candidate| {
+    search.each(|candidate| {
         let one = Count { records: 1, errors: candidate.is_error() as u64, newest: candidate.time };
         let name = || candidate.with_resource(|resource, _| resource.service().to_owned());
         match candidate.pair_key() {
@@ -51,21 +50,19 @@ pub(crate) fn by_resource(part: &PartView, range: TimeRange) -> Result<HashMap<S
     Ok(services)
 }
 
-pub(crate) fn table(part: &PartView, search: &Search<'_>, agg: &Agg) -> Result<Table, Error> {
+pub(crate) fn table(search: Search<'_>, agg: &Agg) -> Result<Table, Error> {
     match agg {
         Agg::Count => {
             let mut count = 0;
-            each(part, search, &mut |_| {
+            each(search, |_| {
                 count += 1;
                 Ok(())
             })?;
             Ok(Table::Count(exact(count)))
         }
-        Agg::Histogram { start, width, buckets } => {
-            histogram(part, search, *start, (*width).max(1), *buckets)
-        }
-        Agg::Groups { by, limit } => groups(part, search, by, *limit),
-        Agg::Operations { limit } => operations(part, search, *limit),
+        Agg::Histogram { start, width, buckets } => histogram(search, *start, (*width).max(1), *buckets),
+        Agg::Groups { by, limit } => groups(search, by, *limit),
+        Agg::Operations { limit } => operations(search, *limit),
     }
 }
 
@@ -73,26 +70,17 @@ fn exact(value: u64) -> Total {
     Total { value, exact: true }
 }
 
-fn each(
-    part: &PartView,
-    search: &Search<'_>,
-    visit: &mut dyn FnMut(&Candidate<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    part.scan(search, &mut |candidate| if candidate.matches()? { visit(candidate) } else { Ok(()) })
+fn each(search: Search<'_>, mut visit: impl FnMut(&Candidate<'_>) -> Result<(), Error>) -> Result<(), Error> {
+    search.each(|candidate| if candidate.matches()? { visit(candidate) } else { Ok(()) })
 }
 
-fn histogram(
-    part: &PartView,
-    search: &Search<'_>,
-    start: u64,
-    width: u64,
-    buckets: usize,
-) -> Result<Table, Error> {
+fn histogram(search: Search<'_>, start: u64, width: u64, buckets: usize) -> Result<Table, Error> {
+    let signal = search.part.signal;
     let mut counts = vec![[0; 7]; buckets];
     let mut total = 0;
-    each(part, search, &mut |candidate| {
+    each(search, |candidate| {
         total += 1;
-        let level = match (part.signal, candidate.measure() as i32) {
+        let level = match (signal, candidate.measure() as i32) {
             (Signal::Logs, 0) => 0,
             (Signal::Logs, n) => 1 + ((n.min(24) - 1) / 4) as usize,
             _ => 0,
@@ -107,11 +95,12 @@ fn histogram(
     Ok(Table::Histogram { total: exact(total), counts })
 }
 
-fn groups(part: &PartView, search: &Search<'_>, by: &GroupKey, limit: usize) -> Result<Table, Error> {
+fn groups(search: Search<'_>, by: &GroupKey, limit: usize) -> Result<Table, Error> {
+    let signal = search.part.signal;
     let mut counts: HashMap<String, u64> = HashMap::new();
     let mut of_pair: HashMap<(usize, u32), Option<String>> = HashMap::new();
     let (mut total, mut missing) = (0, 0);
-    each(part, search, &mut |candidate| {
+    each(search, |candidate| {
         total += 1;
         let lookup =
             || candidate.with_resource(|resource, scope| pair_value(by, resource.attrs(), scope.attrs()));
@@ -121,7 +110,7 @@ fn groups(part: &PartView, search: &Search<'_>, by: &GroupKey, limit: usize) -> 
         };
         let value = match shared {
             Some(value) => Some(value),
-            None => record_value(part.signal, by, candidate)?,
+            None => record_value(signal, by, candidate)?,
         };
         match value {
             Some(value) => *counts.entry(value).or_default() += 1,
@@ -177,14 +166,14 @@ fn record_value(signal: Signal, by: &GroupKey, candidate: &Candidate<'_>) -> Res
     })
 }
 
-fn operations(part: &PartView, search: &Search<'_>, limit: usize) -> Result<Table, Error> {
-    if part.signal != Signal::Spans {
+fn operations(search: Search<'_>, limit: usize) -> Result<Table, Error> {
+    if search.part.signal != Signal::Spans {
         return Ok(Table::Operations(Vec::new()));
     }
     /// Durations and errors.
     type Calls = (Vec<u64>, u64);
     let mut all: HashMap<(String, String, i32), Calls> = HashMap::new();
-    each(part, search, &mut |candidate| {
+    each(search, |candidate| {
         let parts = candidate.parts()?;
         let span = parts.span();
         let key = (span.resource.service().to_owned(), span.span.name.to_owned(), span.span.kind.0);

@@ -63,19 +63,39 @@ impl DocSet {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
-        self.words.iter().enumerate().flat_map(|(i, &word)| {
-            let mut rest = word;
-            std::iter::from_fn(move || {
-                let bit = (rest != 0).then(|| rest.trailing_zeros())?;
-                rest &= rest - 1;
-                Some(i as u32 * 64 + bit)
-            })
-        })
+        self.words.iter().enumerate().flat_map(|(i, &word)| bits(i as u32 * 64, word))
+    }
+
+    /// Documents of a range.
+    pub(crate) fn iter_in(&self, range: std::ops::Range<u32>) -> impl Iterator<Item = u32> {
+        let words = range.start as usize / 64..(range.end as usize).div_ceil(64).min(self.words.len());
+        let first = words.start;
+        let words = self.words.get(words).unwrap_or_default();
+        words
+            .iter()
+            .enumerate()
+            .flat_map(move |(i, &word)| bits((first + i) as u32 * 64, word))
+            .filter(move |doc| range.contains(doc))
+    }
+
+    /// How many documents are in it.
+    pub(crate) fn count(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.words.iter().all(|word| *word == 0)
     }
+}
+
+/// The bits that are set in a word, of which the first one has the number `first`.
+fn bits(first: u32, word: u64) -> impl Iterator<Item = u32> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+        rest &= rest - 1;
+        Some(first + bit)
+    })
 }
 
 #[cfg(test)]
@@ -87,6 +107,9 @@ mod tests {
         let mut a = DocSet::empty(70);
         [0, 63, 64, 69].into_iter().for_each(|d| a.insert(d));
         assert_eq!(a.iter().collect::<Vec<_>>(), [0, 63, 64, 69]);
+        assert_eq!((a.count(), a.iter_in(1..64).collect::<Vec<_>>()), (4, vec![63]));
+        assert_eq!(a.iter_in(63..70).collect::<Vec<_>>(), [63, 64, 69]);
+        assert_eq!(a.iter_in(65..65).count() + a.iter_in(70..900).count(), 0);
         let mut b = a.clone().not();
         assert_eq!((b.iter().count(), b.iter().next()), (66, Some(1)));
         b.or(&a);

@@ -1,8 +1,10 @@
 //! Bodies: the records of a shard, row by row in blocks of one append-only file beside the index.
 //!
 //! ```text
-//! block   u32 rows | u32 bytes of columns | u32 bytes of records | u32 CRC-32 of each | columns | records
+//! block   u32 rows | u32 bytes of columns | u32 bytes of records | u32 CRC-32 of each | u64 smallest and largest time |
+//!         u64 smallest and largest measure | u32 CRC-32 of all this | columns | records
 //! ```
+//! What stands before the content is kept in memory, and spares searches the blocks that can't have what they want.
 //! See [`crate::columns`] and [`crate::records`]. The file is synced before the commit that names its length, and cut back to that length
 //! when the shard is opened.
 
@@ -20,7 +22,7 @@ use crate::columns::{self, Columns, Meta};
 use crate::records::{self, Encoder, Records};
 
 /// Bytes before a block's content.
-const HEAD: usize = 20;
+const HEAD: usize = 56;
 /// Rows of a block at the most: larger ones take a little less room, and longer to read a trace from.
 pub(crate) const BLOCK_ROWS: usize = 512;
 /// Bytes of records after which a block is closed.
@@ -53,11 +55,38 @@ impl Default for Blocks {
     }
 }
 
-/// Where a block stands.
+/// Where a block stands, and between what its rows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) first_row: u64,
     pub(crate) offset: u64,
+    pub(crate) span: Extent,
+}
+
+/// Smallest and largest values of a block's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// As in [`Meta`].
+    pub(crate) times: (u64, u64),
+    pub(crate) measures: (u64, u64),
+}
+
+impl Extent {
+    fn of(rows: &[Meta]) -> Self {
+        let around = |value: fn(&Meta) -> u64| {
+            let values = rows.iter().map(value);
+            values.fold((u64::MAX, 0), |(least, most), n| (n.min(least), n.max(most)))
+        };
+        Self { times: around(|row| row.time), measures: around(|row| row.measure) }
+    }
+
+    fn numbers(self) -> [u64; 4] {
+        [self.times.0, self.times.1, self.measures.0, self.measures.1]
+    }
+
+    fn from_numbers(mut next: impl FnMut() -> u64) -> Self {
+        Self { times: (next(), next()), measures: (next(), next()) }
+    }
 }
 
 /// Where all blocks of a file stand.
@@ -69,11 +98,16 @@ pub(crate) struct Directory {
     pub(crate) len: u64,
 }
 
+/// Bytes of a block in a directory on disk.
+const ENTRY: usize = 48;
+
 /// Writes a directory to a new file and syncs it; the folder is not. `u32 CRC-32 of the rest | u64 rows | u64 length of the bodies | for each
-/// block u64 first row | u64 offset`
+/// block u64 first row | u64 offset | u64 smallest and largest time | u64 smallest and largest measure`
 pub(crate) fn write_directory(disk: &dyn Disk, path: &Path, directory: &Directory) -> io::Result<()> {
     let mut bytes = vec![0; 4];
-    let blocks = directory.blocks.iter().flat_map(|block| [block.first_row, block.offset]);
+    let blocks = directory.blocks.iter();
+    let blocks =
+        blocks.flat_map(|block| [block.first_row, block.offset].into_iter().chain(block.span.numbers()));
     for n in [directory.rows, directory.len].into_iter().chain(blocks) {
         bytes.extend_from_slice(&n.to_le_bytes());
     }
@@ -88,13 +122,15 @@ pub(crate) fn write_directory(disk: &dyn Disk, path: &Path, directory: &Director
 pub(crate) fn read_directory(disk: &dyn Disk, path: &Path) -> io::Result<Directory> {
     let bytes = weir_disk::read(disk, path)?;
     let (crc, rest) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
-    if crc32fast::hash(rest).to_le_bytes() != *crc || rest.len() % 16 != 0 || rest.is_empty() {
+    let count = rest.len().checked_sub(16).filter(|bytes| bytes % ENTRY == 0).ok_or_else(damaged)? / ENTRY;
+    if crc32fast::hash(rest).to_le_bytes() != *crc {
         return Err(damaged());
     }
     let mut numbers = rest.chunks_exact(8).map(|n| u64::from_le_bytes(n.try_into().expect("eight bytes")));
     let mut next = || numbers.next().unwrap_or(0);
     let (rows, len) = (next(), next());
-    let blocks = (1..rest.len() / 16).map(|_| Block { first_row: next(), offset: next() }).collect();
+    let block = |_| Block { first_row: next(), offset: next(), span: Extent::from_numbers(&mut next) };
+    let blocks = (0..count).map(block).collect();
     Ok(Directory { blocks: Arc::new(blocks), rows, len })
 }
 
@@ -173,11 +209,13 @@ impl BodyWriter {
         let crc = crc32fast::hash;
         let (at, records) = (HEAD + columns, out.len() - HEAD - columns);
         let words = [rows.len() as u32, columns as u32, records as u32, crc(&out[HEAD..at]), crc(&out[at..])];
-        for (i, word) in words.into_iter().enumerate() {
-            out[i * 4..i * 4 + 4].copy_from_slice(&word.to_le_bytes());
-        }
+        let span = Extent::of(&metas);
+        let head = words.into_iter().flat_map(u32::to_le_bytes);
+        let head: Vec<u8> = head.chain(span.numbers().into_iter().flat_map(u64::to_le_bytes)).collect();
+        out[..HEAD - 4].copy_from_slice(&head);
+        out[HEAD - 4..HEAD].copy_from_slice(&crc(&head).to_le_bytes());
         self.file.append(out)?;
-        Arc::make_mut(&mut self.blocks).push(Block { first_row: self.rows, offset: self.len });
+        Arc::make_mut(&mut self.blocks).push(Block { first_row: self.rows, offset: self.len, span });
         self.len += out.len() as u64;
         self.rows += rows.len() as u64;
         Ok(())
@@ -211,7 +249,7 @@ fn directory(file: &dyn File, len: u64) -> io::Result<(Vec<Block>, u64)> {
     let (mut blocks, mut rows, mut offset) = (Vec::new(), 0, 0);
     while offset < len {
         let head = Head::read(file, offset)?;
-        blocks.push(Block { first_row: rows, offset });
+        blocks.push(Block { first_row: rows, offset, span: head.span });
         rows += head.rows as u64;
         offset += HEAD as u64 + head.columns as u64 + head.records as u64;
     }
@@ -225,6 +263,7 @@ struct Head {
     records: u32,
     columns_crc: u32,
     records_crc: u32,
+    span: Extent,
 }
 
 impl Head {
@@ -232,7 +271,14 @@ impl Head {
         let mut bytes = [0; HEAD];
         file.read_exact_at(&mut bytes, offset)?;
         let word = |i: usize| u32::from_le_bytes(bytes[i * 4..i * 4 + 4].try_into().expect("four bytes"));
+        if crc32fast::hash(&bytes[..HEAD - 4]) != word(HEAD / 4 - 1) {
+            return Err(damaged());
+        }
+        let mut numbers = bytes[20..HEAD - 4]
+            .chunks_exact(8)
+            .map(|n| u64::from_le_bytes(n.try_into().expect("eight bytes")));
         Ok(Self {
+            span: Extent::from_numbers(|| numbers.next().unwrap_or(0)),
             rows: word(0),
             columns: word(1),
             records: word(2),
@@ -299,14 +345,33 @@ impl BodyReader {
         small > 1 && small > self.blocks.len() / 8
     }
 
+    /// All blocks in their order.
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Number of the block in which a row stands, which must be one of the file's.
+    pub(crate) fn block_of(&self, row: u64) -> usize {
+        self.blocks.partition_point(|block| block.first_row <= row).saturating_sub(1)
+    }
+
+    /// Behind the last row of a block.
+    pub(crate) fn end_of(&self, block: usize) -> u64 {
+        self.blocks.get(block + 1).map_or(self.rows, |next| next.first_row)
+    }
+
+    /// A block by its number.
+    pub(crate) fn block(&self, block: usize) -> io::Result<Located> {
+        let first_row = self.blocks.get(block).ok_or_else(damaged)?.first_row;
+        Ok(Located { block, first_row, columns: self.columns(block)? })
+    }
+
     /// The block of a row.
     pub(crate) fn locate(&self, row: u64) -> io::Result<Located> {
         if row >= self.rows {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("row {row} of {}", self.rows)));
         }
-        let block = self.blocks.partition_point(|block| block.first_row <= row) - 1;
-        let first_row = self.blocks[block].first_row;
-        let located = Located { block, first_row, columns: self.columns(block)? };
+        let located = self.block(self.block_of(row))?;
         located.index(row).ok_or_else(damaged)?;
         Ok(located)
     }

@@ -1,20 +1,18 @@
 //! From a filter to the documents of a segment that may match it.
 
-use std::cmp::Ordering;
-
 use regex::Regex;
 use tantivy::postings::Postings;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
 use weir_model::filter::{Cond, Filter, Key, Level, Matcher, Number, Operand, Record, Test, Text};
 use weir_model::limits::INDEXED_VALUE_BYTES;
-use weir_model::otlp::{Log, LogRef, Span, SpanKind, SpanRef, StatusCode};
+use weir_model::otlp::{Log, LogRef, Span, SpanRef, StatusCode};
 use weir_model::{Signal, TraceId};
 
 use crate::bits::DocSet;
-use crate::columns::{Columns, kind_of};
+use crate::conditions::{ColumnTest, name_satisfies};
+use crate::docs::Docs;
 use crate::error::Error;
-use crate::scan::Rows;
 use crate::schema::Fields;
 use crate::shard::Reader;
 use crate::tokens::{self, BuiltIn};
@@ -29,9 +27,6 @@ pub(crate) struct Finder<'s> {
     pub(crate) fields: Fields,
     pub(crate) reader: &'s Reader,
 }
-
-/// Kinds of spans, by their numbers in [`crate::columns::class`].
-const KINDS: std::ops::RangeInclusive<i32> = 0..=5;
 
 impl Finder<'_> {
     /// Documents that match the filter, and where the set says it is not exact, some that do not.
@@ -113,18 +108,21 @@ impl Finder<'_> {
     }
 
     fn cond(&self, cond: &Cond) -> Result<DocSet, Error> {
+        if let Some(test) = ColumnTest::of(self.signal, cond) {
+            return self.by_columns(&test);
+        }
         match &cond.key {
             Key::Service => self.of_pair(cond),
             Key::Attr(level, name) => self.attr(*level, name, cond),
             Key::Operation if self.signal == Signal::Spans => self.built_in(BuiltIn::Operation, &cond.test),
-            Key::Kind if self.signal == Signal::Spans => self.kind(&cond.test),
+            Key::Kind if self.signal == Signal::Spans => Ok(self.unknown()),
             Key::Status if self.signal == Signal::Spans => self.status(&cond.test),
             Key::Event => Ok(self.has_built_in(BuiltIn::Event)?.inexact()),
-            Key::Duration if self.signal == Signal::Spans => self.measure(&cond.test),
-            Key::Severity if self.signal == Signal::Logs => match &cond.test {
-                Test::Lt(_) | Test::Le(_) | Test::Gt(_) | Test::Ge(_) => self.measure(&cond.test),
+            Key::Duration if self.signal == Signal::Spans => match cond.test {
+                Test::Exists => Ok(self.all()),
                 _ => Ok(self.unknown()),
             },
+            Key::Severity if self.signal == Signal::Logs => Ok(self.unknown()),
             Key::TraceId => self.trace_id(&cond.test),
             Key::SpanId => Ok(self.unknown()),
             _ => Ok(self.none()),
@@ -261,52 +259,36 @@ impl Finder<'_> {
         })
     }
 
-    /// Duration or severity, by their column.
-    fn measure(&self, test: &Test) -> Result<DocSet, Error> {
-        let (n, holds): (Number, fn(Ordering) -> bool) = match test {
-            Test::Exists => return Ok(self.all()),
-            Test::Eq(Operand { number: Some(n), quoted: false, .. }) => (*n, Ordering::is_eq),
-            Test::Ne(Operand { number: Some(n), quoted: false, .. }) => (*n, Ordering::is_ne),
-            Test::Lt(n) => (*n, Ordering::is_lt),
-            Test::Le(n) => (*n, Ordering::is_le),
-            Test::Gt(n) => (*n, Ordering::is_gt),
-            Test::Ge(n) => (*n, Ordering::is_ge),
-            _ => return Ok(self.unknown()),
-        };
-        self.by_columns(|columns, row| Number::Int(columns.measure(row) as i64).compare(n).is_some_and(holds))
-    }
-
-    fn kind(&self, test: &Test) -> Result<DocSet, Error> {
-        let holds: Option<Vec<bool>> = KINDS.map(|kind| holds(test, SpanKind(kind).name())).collect();
-        let Some(holds) = holds else { return Ok(self.unknown()) };
-        self.by_columns(|columns, row| {
-            holds.get(kind_of(columns.class(row)) as usize).copied().unwrap_or(false)
-        })
-    }
-
     /// Errors are few, and unset has no token.
     fn status(&self, test: &Test) -> Result<DocSet, Error> {
         let (mut hits, mut others) = (self.none(), self.none());
         for code in [StatusCode::OK, StatusCode::ERROR] {
             let docs = self.token(&tokens::built_in(BuiltIn::Status, code.name().as_bytes()))?;
-            match holds(test, code.name()) {
+            match name_satisfies(test, code.name()) {
                 None => return Ok(self.unknown()),
                 Some(true) => hits.or(&docs),
                 Some(false) => others.or(&docs),
             }
         }
-        let unset = holds(test, StatusCode::UNSET.name()) == Some(true);
+        let unset = name_satisfies(test, StatusCode::UNSET.name()) == Some(true);
         Ok(if unset { others.not() } else { hits })
     }
 
     /// Documents whose columns pass the test.
-    fn by_columns(&self, keep: impl Fn(&Columns, usize) -> bool) -> Result<DocSet, Error> {
+    fn by_columns(&self, test: &ColumnTest) -> Result<DocSet, Error> {
         let mut set = self.none();
-        let mut rows = Rows::open(self.reader, self.segment)?;
-        for doc in 0..self.segment.max_doc() {
-            let (row, block) = rows.of(doc)?;
-            if block.index(row).is_some_and(|index| keep(&block.columns, index)) {
-                set.insert(doc);
+        let docs = Docs::open(self.reader, self.segment)?;
+        for (number, block) in self.reader.bodies.blocks().iter().enumerate() {
+            let range = docs.of_block(number);
+            if range.is_empty() || !test.may_hold(&block.span) {
+                continue;
+            }
+            let columns = self.reader.bodies.block(number)?;
+            for doc in range {
+                let index = columns.index(docs.row(doc));
+                if index.is_some_and(|i| test.holds(columns.columns.measure(i), columns.columns.class(i))) {
+                    set.insert(doc);
+                }
             }
         }
         Ok(set)
@@ -331,20 +313,6 @@ impl Finder<'_> {
             insert(&index, &info, &mut set)?;
         }
         Ok(set)
-    }
-}
-
-/// Whether a name satisfies a test. `None` where the matcher must tell.
-fn holds(test: &Test, name: &str) -> Option<bool> {
-    match test {
-        Test::Exists => Some(true),
-        Test::Eq(operand) => Some(operand.text == name),
-        Test::Ne(operand) => Some(operand.text != name),
-        Test::Like(pattern) | Test::Unlike(pattern) => {
-            let regex = Regex::new(&format!("^(?s:{pattern})$")).ok()?;
-            Some(regex.is_match(name) == matches!(test, Test::Like(_)))
-        }
-        Test::Lt(_) | Test::Le(_) | Test::Gt(_) | Test::Ge(_) => Some(false),
     }
 }
 

@@ -84,8 +84,13 @@ impl DiskDirectory {
     /// Removes every file but the commit and those that it names. Nothing may be writing to the index.
     pub(crate) fn sweep(&self, living: &HashSet<PathBuf>) -> io::Result<()> {
         for name in self.0.disk.list(&self.0.root)? {
-            if name != META && !living.contains(Path::new(&name)) {
-                self.0.disk.remove(&self.0.root.join(name))?;
+            if name == META || living.contains(Path::new(&name)) {
+                continue;
+            }
+            match self.0.disk.remove(&self.0.root.join(name)) {
+                // A merge that was given up still removes what it has written.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
             }
         }
         Ok(())

@@ -1,46 +1,23 @@
 //! Visiting the records that satisfy a filter, wherever they stand: in sealed shards, in the open one, in the tail.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use tantivy::SegmentReader;
-use tantivy::columnar::ColumnValues;
-use weir_model::filter::{Filter, Matcher, Record};
+use memchr::memmem;
+use weir_model::filter::{Filter, Matcher, ParseError, Record};
 use weir_model::otlp::{Log, LogRef, Resource, Scope, Span, SpanRef, StatusCode};
 use weir_model::{Signal, TraceId};
 use weir_store::{StoredLog, StoredSpan, TimeRange};
 
-use crate::bodies::Located;
+use crate::bodies::{Extent, Located};
 use crate::candidates::Finder;
 use crate::columns::status_of;
+use crate::conditions::{self, ColumnTest};
+use crate::docs::Docs;
 use crate::error::Error;
+use crate::newest::{Each, Newest};
 use crate::part::PartView;
-use crate::schema::{Fields, ROW, schema};
+use crate::schema::{Fields, schema};
 use crate::shard::Reader;
 use crate::tail::{TailBatch, TailRow};
-
-/// Leads from the documents of a segment to their rows, and to the blocks in which these stand.
-pub(crate) struct Rows<'s> {
-    reader: &'s Reader,
-    rows: Arc<dyn ColumnValues<u64>>,
-    last: Option<Located>,
-}
-
-impl<'s> Rows<'s> {
-    pub(crate) fn open(reader: &'s Reader, segment: &SegmentReader) -> Result<Self, Error> {
-        let rows = segment.fast_fields().column_first_or_default::<u64>(ROW)?;
-        Ok(Self { reader, rows, last: None })
-    }
-
-    /// Row of a document, and its block. Neighbours mostly share it.
-    pub(crate) fn of(&mut self, doc: u32) -> Result<(u64, &Located), Error> {
-        let row = self.rows.get_val(doc);
-        if self.last.as_ref().is_none_or(|block| block.index(row).is_none()) {
-            self.last = Some(self.reader.bodies.locate(row)?);
-        }
-        Ok((row, self.last.as_ref().expect("just located")))
-    }
-}
 
 /// Where a record stands.
 pub(crate) enum Place<'a> {
@@ -55,8 +32,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) seq: u64,
     pub(crate) place: Place<'a>,
     /// `None` where it is known to match.
-    verify: Option<&'a Matcher>,
-    signal: Signal,
+    pub(crate) verify: Option<&'a Matcher>,
+    pub(crate) signal: Signal,
 }
 
 /// The parts of a stored record.
@@ -165,66 +142,64 @@ impl Candidate<'_> {
 
 /// What is looked for.
 pub(crate) struct Search<'q> {
-    pub(crate) filter: &'q Filter,
+    /// All of it, which has the last word.
     pub(crate) matcher: Matcher,
+    /// What is asked of the index, and what of the columns: together the same.
+    pub(crate) index: Filter,
+    pub(crate) tests: Vec<ColumnTest>,
+    /// Stands in every batch that has a match.
+    pub(crate) needle: Option<memmem::Finder<'static>>,
     pub(crate) range: TimeRange,
     /// Only records with a lower number.
     pub(crate) below_seq: u64,
+    pub(crate) part: &'q PartView,
+}
+
+impl<'q> Search<'q> {
+    /// A search for all records of a part that satisfy a filter and are of the range.
+    ///
+    /// # Errors
+    /// For a filter that can't be asked.
+    pub(crate) fn new(part: &'q PartView, filter: &Filter, range: TimeRange) -> Result<Self, ParseError> {
+        let (tests, index) = conditions::split(part.signal, filter);
+        let matcher = Matcher::new(filter)?;
+        let needle = filter.needle().map(|needle| memmem::Finder::new(needle).into_owned());
+        Ok(Self { matcher, index, tests, needle, range, below_seq: part.next_seq, part })
+    }
+
+    /// False where no record of a batch satisfies it.
+    pub(crate) fn may_be_in_batch(&self, batch: &TailBatch) -> bool {
+        self.needle.as_ref().is_none_or(|needle| batch.has(needle))
+    }
+
+    pub(crate) fn is_met_by(&self, batch: &TailBatch, row: &TailRow) -> bool {
+        row.seq < self.below_seq
+            && self.range.contains(row.time)
+            && match self.part.signal {
+                Signal::Logs => self.matcher.matches(Record::Log(&batch.log(row))),
+                _ => self.matcher.matches(Record::Span(&batch.span(row))),
+            }
+    }
+
+    /// Whether a record satisfies it, wherever it stands.
+    pub(crate) fn is_met_by_parts(&self, seq: u64, time: u64, parts: &Parts) -> bool {
+        seq < self.below_seq && self.range.contains(time) && parts.matches(self.part.signal, &self.matcher)
+    }
+
+    /// False where no record of a block satisfies it.
+    pub(crate) fn may_be_in(&self, block: &Extent) -> bool {
+        block.times.0 < self.range.to
+            && self.range.from <= block.times.1
+            && self.tests.iter().all(|test| test.may_hold(block))
+    }
+
+    /// Visits every candidate.
+    pub(crate) fn each(self, visit: impl FnMut(&Candidate<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        Newest::new([self]).run(&mut Each(visit)).map(|_| ())
+    }
 }
 
 impl PartView {
-    /// Visits every candidate of a search. The order is none in particular.
-    pub(crate) fn scan(
-        &self,
-        search: &Search<'_>,
-        visit: &mut dyn FnMut(&Candidate<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let (_, fields) = schema();
-        for (number, shard) in self.shards.iter().enumerate() {
-            let Some((first, last)) = shard.times else { continue };
-            if first >= search.range.to || last < search.range.from {
-                continue;
-            }
-            let inside = search.range.from <= first && last < search.range.to;
-            let Some(reader) = shard.reader()? else { continue };
-            for segment in reader.searcher.segment_readers() {
-                let set =
-                    Finder { signal: self.signal, segment, fields, reader: &reader }.find(search.filter)?;
-                if set.is_empty() {
-                    continue;
-                }
-                let verify = (!set.exact).then_some(&search.matcher);
-                let mut rows = Rows::open(&reader, segment)?;
-                for doc in set.iter() {
-                    let (row, block) = rows.of(doc)?;
-                    let Some(index) = block.index(row) else { continue };
-                    let time = block.columns.time(index);
-                    let seq = shard.base + row;
-                    if !inside && !search.range.contains(time) || seq >= search.below_seq {
-                        continue;
-                    }
-                    let place = Place::Shard { number, reader: &reader, block, index, row };
-                    visit(&Candidate { time, seq, place, verify, signal: self.signal })?;
-                }
-            }
-        }
-        for batch in &self.tail {
-            for row in batch.rows.iter().filter(|row| row.seq < search.below_seq) {
-                let time = row.time;
-                let hit = search.range.contains(time)
-                    && match self.signal {
-                        Signal::Logs => search.matcher.matches(Record::Log(&batch.log(row))),
-                        _ => search.matcher.matches(Record::Span(&batch.span(row))),
-                    };
-                if hit {
-                    let place = Place::Tail { batch, row };
-                    visit(&Candidate { time, seq: row.seq, place, verify: None, signal: self.signal })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Visits the parts of every record of a trace.
     pub(crate) fn of_trace(&self, trace: TraceId, visit: &mut dyn FnMut(u64, Parts)) -> Result<(), Error> {
         let (_, fields) = schema();
@@ -278,9 +253,15 @@ pub(crate) fn each_of_trace(
         if set.is_empty() {
             continue;
         }
-        let mut rows = Rows::open(reader, segment)?;
+        let docs = Docs::open(reader, segment)?;
+        let mut last: Option<Located> = None;
         for doc in set.iter() {
-            let (row, block) = rows.of(doc)?;
+            let row = docs.row(doc);
+            // Neighbours mostly share their block.
+            let block = match last.take() {
+                Some(block) if block.index(row).is_some() => last.insert(block),
+                _ => last.insert(reader.bodies.locate(row)?),
+            };
             if block.index(row).and_then(|index| block.columns.trace(index)) == Some(trace) {
                 visit(row)?;
             }

@@ -1,5 +1,6 @@
 //! A shard: an index that only finds, and beside it the bodies and the pairs of resource and scope.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use weir_transport::Lane;
 use crate::bodies::{BLOCK_BYTES, BLOCK_ROWS, Blocks, BodyReader, BodyWriter};
 use crate::columns::Meta;
 use crate::directory::DiskDirectory;
+use crate::docs::first_row;
 use crate::document::{Doc, Documents, Numbers};
 use crate::error::Error;
 use crate::ledger::LedgerMark;
@@ -141,21 +143,6 @@ impl ShardView {
                     && let Some(row) = table.get(trace)?
                 {
                     merged.get_or_insert_default().merge(&row);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Visits rows of all its traces; one trace may have several.
-    pub(crate) fn each_row(&self, visit: &mut dyn FnMut(TraceId, &Row)) -> Result<(), Error> {
-        match &self.source {
-            Source::Grown(_, layers) => {
-                layers.tables().flat_map(TraceTable::iter).for_each(|(trace, row)| visit(*trace, row));
-            }
-            Source::Sealed(sealed) => {
-                if let Some(table) = sealed.table()? {
-                    table.each(visit)?;
                 }
             }
         }
@@ -400,22 +387,29 @@ impl Shard {
         Ok(())
     }
 
-    /// Merges the smaller half of the small segments when there are `limit`, so that small commits do not pile up.
+    /// Merges small segments that are neighbours when there are `limit` small ones, so that small commits do not pile up: of all runs of half as
+    /// many the one with the fewest documents. Where larger ones stand between them, the smallest pair of neighbours.
     pub(crate) fn merge_some(&mut self, limit: usize) -> Result<(), Error> {
-        let mut segments = self.index.searchable_segment_metas()?;
-        segments.retain(|segment| segment.num_docs() < SMALL_SEGMENT);
-        if segments.len() < limit.max(2) {
+        let small = |docs: &u32| *docs < SMALL_SEGMENT;
+        let metas = self.index.searchable_segment_metas()?;
+        let count = metas.iter().filter(|meta| small(&meta.num_docs())).count();
+        if count < limit.max(2) {
             return Ok(());
         }
-        segments.sort_by_key(|meta| meta.num_docs());
-        let ids: Vec<_> = segments.iter().take((segments.len() / 2).max(2)).map(|meta| meta.id()).collect();
-        self.merge(&ids, &watch::Sender::new(false))
+        let docs: HashMap<SegmentId, u32> = metas.iter().map(|meta| (meta.id(), meta.num_docs())).collect();
+        let ids = self.in_order(docs.keys().copied().collect())?;
+        let total = |run: &&[SegmentId]| run.iter().map(|id| docs[id] as u64).sum::<u64>();
+        let runs = ids.windows((count / 2).max(2)).filter(|run| run.iter().all(|id| small(&docs[id])));
+        let Some(run) = runs.min_by_key(total).or_else(|| ids.windows(2).min_by_key(total)) else {
+            return Ok(());
+        };
+        self.merge(run, &watch::Sender::new(false))
     }
 
     /// Merges all segments: what a shard gets before it is only read. Gives up when the watched value becomes true.
     pub(crate) fn merge_all(&mut self, stop: &watch::Sender<bool>) -> Result<(), Error> {
         self.directory.settle()?;
-        let ids = self.index.searchable_segment_ids()?;
+        let ids = self.in_order(self.index.searchable_segment_ids()?)?;
         if ids.len() > 1 { self.merge(&ids, stop) } else { Ok(()) }
     }
 
@@ -429,6 +423,18 @@ impl Shard {
         }
         self.reader.reload()?;
         self.sweep()
+    }
+
+    /// Segments in the order of their rows. Only neighbours are merged, in this order: so each segment is a run of rows without a hole, on which
+    /// searches rely.
+    fn in_order(&self, mut ids: Vec<SegmentId>) -> Result<Vec<SegmentId>, Error> {
+        self.reader.reload()?;
+        let mut first_rows = HashMap::new();
+        for segment in self.reader.searcher().segment_readers() {
+            first_rows.insert(segment.segment_id(), first_row(segment)?);
+        }
+        ids.sort_by_key(|id| first_rows.get(id).copied());
+        Ok(ids)
     }
 
     /// What stands beside the index when nothing is written any more: all records, and what they say of their traces.

@@ -1,12 +1,11 @@
 //! Answering queries on one consistent state.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use weir_model::filter::{Filter, Matcher, TraceFacts};
 use weir_model::{Signal, TraceId};
 use weir_store::{
     Agg, Cursor, FieldKey, LedgerRow, Matchers, Page, RecordQuery, Series, ServiceRow, Snapshot, StoreError,
@@ -15,8 +14,10 @@ use weir_store::{
 
 use crate::aggregate;
 use crate::error::Error;
+use crate::listing::{self, Listed};
+use crate::newest::{Newest, Visitor};
 use crate::part::PartView;
-use crate::scan::{Search, stored_log, stored_span};
+use crate::scan::{Candidate, Search, stored_log, stored_span};
 use crate::table::Row;
 use crate::values;
 
@@ -34,14 +35,6 @@ pub(crate) struct View {
     pub(crate) points: crate::points::PointsView,
     /// Traces that satisfied a query, in order, for its next page.
     lists: Mutex<VecDeque<(String, Arc<Vec<Listed>>)>>,
-}
-
-/// A trace in a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Listed {
-    newest: Reverse<u64>,
-    trace: TraceId,
-    matched: u64,
 }
 
 /// States that a cursor may come back to.
@@ -93,7 +86,42 @@ impl Mark {
     }
 }
 
-fn refused(error: weir_model::filter::ParseError) -> StoreError {
+/// The newest records so far.
+struct LogList {
+    /// One more is kept, which tells that there are more.
+    limit: usize,
+    /// Only records before this one in the list: time and number.
+    below: Option<(u64, u64)>,
+    /// The least one stands on top, to be thrown out by a newer one.
+    newest: BinaryHeap<Reverse<(u64, u64)>>,
+}
+
+impl LogList {
+    fn least(&self) -> Option<(u64, u64)> {
+        self.newest.peek().filter(|_| self.newest.len() > self.limit).map(|Reverse(key)| *key)
+    }
+}
+
+impl Visitor for LogList {
+    fn visit(&mut self, _: usize, candidate: &Candidate<'_>) -> Result<(), Error> {
+        let key = (candidate.time, candidate.seq);
+        let wanted =
+            self.below.is_none_or(|below| key < below) && self.least().is_none_or(|least| key > least);
+        if wanted && candidate.matches()? {
+            self.newest.push(Reverse(key));
+            if self.newest.len() > self.limit + 1 {
+                self.newest.pop();
+            }
+        }
+        Ok(())
+    }
+
+    fn has_enough(&mut self, left: u64) -> Result<bool, Error> {
+        Ok(self.least().is_some_and(|(time, _)| time > left))
+    }
+}
+
+pub(crate) fn refused(error: weir_model::filter::ParseError) -> StoreError {
     StoreError { kind: StoreErrorKind::Query, message: error.message }
 }
 
@@ -122,24 +150,13 @@ impl View {
         after: Option<Mark>,
     ) -> Result<(Vec<StoredLog>, Option<Mark>), StoreError> {
         let below_seq = after.map_or(self.logs.next_seq, |mark| mark.below_seq);
-        let matcher = Matcher::new(&query.filter).map_err(refused)?;
-        let search = Search { filter: &query.filter, matcher, range: query.range, below_seq };
-        // The smallest of the newest stands on top, to be thrown out by a newer one.
-        let mut newest: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
-        let scanned = self.logs.scan(&search, &mut |candidate| {
-            let key = (candidate.time, candidate.seq);
-            let wanted = after.is_none_or(|mark| key < (mark.time, mark.tie))
-                && (newest.len() <= limit || newest.peek().is_some_and(|Reverse(least)| key > *least));
-            if wanted && candidate.matches()? {
-                newest.push(Reverse(key));
-                if newest.len() > limit + 1 {
-                    newest.pop();
-                }
-            }
-            Ok(())
-        });
-        scanned.map_err(Error::on_read)?;
-        let mut keys: Vec<_> = newest.into_iter().map(|Reverse(key)| key).collect();
+        let to = after.map_or(u64::MAX, |mark| mark.time.saturating_add(1));
+        let range = TimeRange { from: query.range.from, to: query.range.to.min(to) };
+        let search = Search { below_seq, ..Search::new(&self.logs, &query.filter, range).map_err(refused)? };
+        let below = after.map(|mark| (mark.time, mark.tie));
+        let mut list = LogList { limit, below, newest: BinaryHeap::new() };
+        Newest::new([search]).run(&mut list).map_err(Error::on_read)?;
+        let mut keys: Vec<_> = list.newest.into_iter().map(|Reverse(key)| key).collect();
         keys.sort_unstable_by_key(|key| Reverse(*key));
         let more = keys.len() > limit;
         keys.truncate(limit);
@@ -154,21 +171,21 @@ impl View {
     }
 
     /// What all shards know of a trace.
-    fn row(&self, trace: TraceId) -> Result<Option<Row>, StoreError> {
+    pub(crate) fn row(&self, trace: TraceId) -> Result<Option<Row>, Error> {
         let mut merged: Option<Row> = None;
         for part in [&self.spans, &self.logs] {
-            part.row(trace, &mut merged).map_err(Error::on_read)?;
+            part.row(trace, &mut merged)?;
         }
         Ok(merged)
     }
 
-    /// Traces that satisfy a query, newest first.
+    /// All traces that satisfy a query, newest first.
     fn list(&self, query: &TraceQuery) -> Result<Arc<Vec<Listed>>, StoreError> {
         let key = format!("{}|{:?}", query.filter, query.range);
         if let Some((_, list)) = self.lists.lock().iter().find(|(k, _)| *k == key) {
             return Ok(list.clone());
         }
-        let list = Arc::new(self.make_list(query)?);
+        let list = Arc::new(listing::traces(self, query, None)?.list);
         let mut lists = self.lists.lock();
         if lists.len() == KEPT_LISTS {
             lists.pop_front();
@@ -177,118 +194,30 @@ impl View {
         Ok(list)
     }
 
-    fn make_list(&self, query: &TraceQuery) -> Result<Vec<Listed>, StoreError> {
-        let (spans, traces) = query.filter.clone().split_trace().map_err(refused)?;
-        // Newest match and number of matches of each trace.
-        let mut found: HashMap<TraceId, (u64, u64)> = HashMap::new();
-        if spans == Filter::All && query.range == TimeRange::ALL {
-            let newest = |found: &mut HashMap<TraceId, (u64, u64)>, trace, time: u64| {
-                let entry = found.entry(trace).or_default();
-                entry.0 = entry.0.max(time);
-            };
-            self.spans
-                .each_row(&mut |trace, row| newest(&mut found, trace, row.newest))
-                .map_err(Error::on_read)?;
-            // A line does not move the trace of a span.
-            let mut lines = HashMap::new();
-            self.logs
-                .each_row(&mut |trace, row| {
-                    if !found.contains_key(&trace) {
-                        newest(&mut lines, trace, row.newest);
-                    }
-                })
-                .map_err(Error::on_read)?;
-            found.extend(lines);
-        } else {
-            self.matching(&self.spans, &spans, query.range, &mut found)?;
-            if spans == Filter::All {
-                let mut lines = HashMap::new();
-                self.matching(&self.logs, &spans, query.range, &mut lines)?;
-                for (trace, (newest, _)) in lines {
-                    if found.contains_key(&trace) {
-                        continue;
-                    }
-                    let mut spans = None;
-                    self.spans.row(trace, &mut spans).map_err(Error::on_read)?;
-                    if spans.is_none() {
-                        found.insert(trace, (newest, 0));
-                    }
-                }
-                found.values_mut().for_each(|entry| entry.1 = 0);
-            }
-        }
-        let mut list = Vec::with_capacity(found.len());
-        let matcher = Matcher::new(&traces).map_err(refused)?;
-        for (trace, (newest, matched)) in found {
-            if traces == Filter::All || self.satisfies(trace, &matcher, &traces)? {
-                list.push(Listed { newest: Reverse(newest), trace, matched });
-            }
-        }
-        list.sort_unstable();
-        Ok(list)
-    }
-
-    fn matching(
-        &self,
-        part: &PartView,
-        filter: &Filter,
-        range: TimeRange,
-        found: &mut HashMap<TraceId, (u64, u64)>,
-    ) -> Result<(), StoreError> {
-        let matcher = Matcher::new(filter).map_err(refused)?;
-        let search = Search { filter, matcher, range, below_seq: part.next_seq };
-        let scanned = part.scan(&search, &mut |candidate| {
-            if let Some(trace) = candidate.trace()
-                && candidate.matches()?
-            {
-                let entry = found.entry(trace).or_default();
-                *entry = (entry.0.max(candidate.time), entry.1 + 1);
-            }
-            Ok(())
-        });
-        scanned.map_err(Error::on_read)
-    }
-
-    fn satisfies(&self, trace: TraceId, matcher: &Matcher, filter: &Filter) -> Result<bool, StoreError> {
-        let Some(row) = self.row(trace)?.map(|row| row.finish(trace)) else { return Ok(false) };
-        let mut services = Vec::new();
-        if filter.asks_services() {
-            let mut names = std::collections::BTreeSet::new();
-            self.spans
-                .of_trace(trace, &mut |_, parts| {
-                    names.insert(parts.span().resource.service().to_owned());
-                })
-                .map_err(Error::on_read)?;
-            services = names.into_iter().collect();
-        }
-        let services: Vec<&str> = services.iter().map(String::as_str).collect();
-        let entry = row.entry.as_ref().map(|entry| entry.name.as_str());
-        let facts = TraceFacts {
-            duration: row.duration,
-            spans: row.spans,
-            errors: row.errors,
-            services: &services,
-            entry,
-        };
-        Ok(matcher.matches_trace(&facts))
-    }
-
     fn traces(
         &self,
         query: &TraceQuery,
         limit: usize,
         after: Option<Mark>,
-    ) -> Result<(Vec<TraceHit>, Option<Mark>), StoreError> {
-        let list = self.list(query)?;
-        let from = after.map_or(0, |mark| mark.tie as usize).min(list.len());
-        let to = (from + limit).min(list.len());
+    ) -> Result<(Vec<TraceHit>, Option<Mark>, Total), StoreError> {
         let hit = |listed: &Listed| {
-            let row = self.row(listed.trace)?.unwrap_or_default().finish(listed.trace);
-            Ok(TraceHit { row, newest: listed.newest.0, matched: listed.matched })
+            let row = self.row(listed.trace).map_err(Error::on_read)?.unwrap_or_default();
+            Ok(TraceHit { row: row.finish(listed.trace), newest: listed.newest.0, matched: listed.matched })
         };
-        let mark = Mark { view: self.id, below_seq: self.spans.next_seq, time: 0, tie: to as u64 };
-        let hits = list[from..to].iter().map(hit).collect::<Result<_, StoreError>>()?;
-        Ok((hits, (to < list.len()).then_some(mark)))
+        let hits = |listed: &[Listed]| listed.iter().map(hit).collect::<Result<_, StoreError>>();
+        let mark =
+            |to: usize| Mark { view: self.id, below_seq: self.spans.next_seq, time: 0, tie: to as u64 };
+        let Some(after) = after else {
+            let found = listing::traces(self, query, Some(limit))?;
+            let to = limit.min(found.list.len());
+            let more = found.list.len() > limit;
+            return Ok((hits(&found.list[..to])?, more.then(|| mark(to)), found.total));
+        };
+        let list = self.list(query)?;
+        let from = (after.tie as usize).min(list.len());
+        let to = (from + limit).min(list.len());
+        let total = Total { value: list.len() as u64, exact: true };
+        Ok((hits(&list[from..to])?, (to < list.len()).then(|| mark(to)), total))
     }
 
     fn services(&self, range: TimeRange) -> Result<Vec<ServiceRow>, StoreError> {
@@ -367,7 +296,7 @@ impl Snapshot for TantivySnapshot {
     }
 
     async fn trace_row(&self, trace: TraceId) -> Result<Option<TraceRow>, StoreError> {
-        self.ask(move |view| Ok(view.row(trace)?.map(|row| row.finish(trace)))).await
+        self.ask(move |view| Ok(view.row(trace).map_err(Error::on_read)?.map(|row| row.finish(trace)))).await
     }
 
     async fn logs(
@@ -395,11 +324,11 @@ impl Snapshot for TantivySnapshot {
         query: &TraceQuery,
         limit: usize,
         after: Option<&Cursor>,
-    ) -> Result<Page<TraceHit>, StoreError> {
+    ) -> Result<(Page<TraceHit>, Total), StoreError> {
         let mark = after.map(Mark::parse).transpose()?;
         let query = query.clone();
-        let (items, mark) = self.ask(move |view| view.traces(&query, limit, mark)).await?;
-        Ok(self.page(items, mark))
+        let (items, mark, total) = self.ask(move |view| view.traces(&query, limit, mark)).await?;
+        Ok((self.page(items, mark), total))
     }
 
     async fn trace_table(
@@ -409,21 +338,22 @@ impl Snapshot for TantivySnapshot {
     ) -> Result<(Vec<TraceRow>, Total), StoreError> {
         let query = query.clone();
         self.ask(move |view| {
-            let total = Total { value: view.list(&query)?.len() as u64, exact: true };
-            let (hits, _) = view.traces(&query, limit, None)?;
+            let (hits, _, total) = view.traces(&query, limit, None)?;
             Ok((hits.into_iter().map(|hit| hit.row).collect(), total))
         })
         .await
     }
 
+    async fn trace_count(&self, query: &TraceQuery) -> Result<u64, StoreError> {
+        let query = query.clone();
+        self.ask(move |view| Ok(view.list(&query)?.len() as u64)).await
+    }
+
     async fn aggregate(&self, signal: Signal, query: &RecordQuery, agg: &Agg) -> Result<Table, StoreError> {
         let (query, agg) = (query.clone(), agg.clone());
         self.ask(move |view| {
-            let part = view.part(signal);
-            let matcher = Matcher::new(&query.filter).map_err(refused)?;
-            let search =
-                Search { filter: &query.filter, matcher, range: query.range, below_seq: part.next_seq };
-            aggregate::table(part, &search, &agg).map_err(Error::on_read)
+            let search = Search::new(view.part(signal), &query.filter, query.range).map_err(refused)?;
+            aggregate::table(search, &agg).map_err(Error::on_read)
         })
         .await
     }

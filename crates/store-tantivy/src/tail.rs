@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use weir_model::otlp::{Group, Log, LogRef, Resource, Scope, Span, SpanRef};
 use weir_model::{Signal, TraceId};
 use weir_store::StoredLog;
@@ -77,6 +78,11 @@ impl TailBatch {
     /// Where a record stands, which must be a part of the body.
     pub(crate) fn place(&self, record: &[u8]) -> Range<u32> {
         place(&self.body, record)
+    }
+
+    /// Whether some bytes stand anywhere in it.
+    pub(crate) fn has(&self, needle: &Finder<'_>) -> bool {
+        needle.find(&self.body).is_some()
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -9,7 +9,9 @@ use weir_model::filter::{Filter, Matcher, Record};
 use weir_model::otlp::{BodyWriter, SpanWriter, log_refs, span_refs};
 use weir_model::{Signal, SpanId};
 use weir_store::conformance::sample::{logs, spans, trace};
-use weir_store::{Agg, GroupKey, Page, Reader, RecordQuery, Snapshot, Table, TimeRange, TraceQuery, Writer};
+use weir_store::{
+    Agg, GroupKey, Page, Reader, RecordQuery, Snapshot, Table, TimeRange, Total, TraceQuery, Writer,
+};
 use weir_store_tantivy::{OpenError, Settings, TantivyStore};
 use weir_transport::{Batch, Epoch, Lane, Position};
 
@@ -224,10 +226,12 @@ async fn pages_are_exact_while_more_arrives() {
     }
     assert_eq!(pages, expect.items);
     let query = TraceQuery { filter: Filter::All, range: TimeRange::ALL };
-    let first = store.snapshot().await.unwrap().traces(&query, 8, None).await.unwrap();
+    let (first, total) = store.snapshot().await.unwrap().traces(&query, 8, None).await.unwrap();
+    assert_eq!(total, Total { value: 20, exact: true });
     write(&store, SPANS, 1, &spans(20, 30)).await;
     let cursor = first.next.unwrap();
-    let rest = store.snapshot_at(&cursor).await.unwrap().traces(&query, 100, Some(&cursor)).await.unwrap();
+    let later = store.snapshot_at(&cursor).await.unwrap();
+    let (rest, _) = later.traces(&query, 100, Some(&cursor)).await.unwrap();
     let ids: std::collections::BTreeSet<_> =
         first.items.iter().chain(&rest.items).map(|hit| hit.row.trace_id).collect();
     assert_eq!((first.items.len() + rest.items.len(), ids.len()), (20, 20));
@@ -262,7 +266,7 @@ async fn traces_groups_and_lookups() {
             filter: Filter::parse("trace.spans > 6 trace.service = order").unwrap(),
             range: TimeRange::ALL,
         };
-        assert_eq!(snapshot.traces(&query, 50, None).await.unwrap().items.len(), 3);
+        assert_eq!(snapshot.traces(&query, 50, None).await.unwrap().0.items.len(), 3);
         let services = snapshot.services(TimeRange::ALL).await.unwrap();
         assert_eq!(services.iter().map(|s| s.logs).sum::<u64>(), 60);
         let keys = snapshot.keys(Signal::Logs, "").await.unwrap();

@@ -186,19 +186,22 @@ pub trait Snapshot: Send + Sync {
         after: Option<&Cursor>,
     ) -> Result<Page<StoredLog>, StoreError>;
     async fn log(&self, id: &str) -> Result<Option<StoredLog>, StoreError>;
-    /// Traces by their newest matching span.
+    /// Traces by their newest matching span, and how many there are. The total is exact where it is cheap to count; beyond that there are at
+    /// least so many.
     async fn traces(
         &self,
         query: &TraceQuery,
         limit: usize,
         after: Option<&Cursor>,
-    ) -> Result<Page<TraceHit>, StoreError>;
-    /// The rows of up to `limit` newest traces that satisfy the query, and how many satisfy it.
+    ) -> Result<(Page<TraceHit>, Total), StoreError>;
+    /// The rows of up to `limit` newest traces that satisfy the query, and how many do, counted as for a list.
     async fn trace_table(
         &self,
         query: &TraceQuery,
         limit: usize,
     ) -> Result<(Vec<TraceRow>, Total), StoreError>;
+    /// How many traces satisfy the query, exactly, however long that takes.
+    async fn trace_count(&self, query: &TraceQuery) -> Result<u64, StoreError>;
     async fn aggregate(&self, signal: Signal, query: &RecordQuery, agg: &Agg) -> Result<Table, StoreError>;
     async fn services(&self, range: TimeRange) -> Result<Vec<ServiceRow>, StoreError>;
     async fn keys(&self, signal: Signal, prefix: &str) -> Result<Vec<FieldKey>, StoreError>;

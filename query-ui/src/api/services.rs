@@ -73,7 +73,7 @@ async fn neighbours(snapshot: &dyn Snapshot, names: &[&str]) -> Result<Calls, Ap
     let mut around = Calls::new();
     for name in names.iter().take(LOOKED_UP) {
         let query = TraceQuery { filter: is(Key::Service, name), range: TimeRange::ALL };
-        for hit in snapshot.traces(&query, TRACES_EACH, None).await?.items {
+        for hit in snapshot.traces(&query, TRACES_EACH, None).await?.0.items {
             let spans = snapshot.trace(hit.row.trace_id).await?;
             let found = blocking(move || {
                 let spans: Vec<_> = spans.iter().map(|span| span.view()).collect();

@@ -5,12 +5,12 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_analysis::{Summary, summary};
-use weir_store::{Operation, Snapshot, TraceHit, TraceQuery};
+use weir_store::{Operation, Snapshot, Total, TraceHit, TraceQuery};
 
 use super::{Shared, blocking};
 use crate::body::TotalBody;
 use crate::error::{ApiError, ErrorBody};
-use crate::params::{ListParams, Params, of_traces};
+use crate::params::{CountParams, ListParams, Params, of_traces};
 
 /// Spans that are read for one page to tell where the time went; traces beyond them say nothing of it.
 const SPANS_READ: u64 = 200_000;
@@ -77,8 +77,7 @@ pub(crate) async fn traces(
         None => app.deps.reader.snapshot().await?,
     };
     let query = TraceQuery { filter: search.filter.clone(), range: search.range };
-    let page = snapshot.traces(&query, search.limit, search.after.as_ref()).await?;
-    let (_, total) = snapshot.trace_table(&query, 0).await?;
+    let (page, total) = snapshot.traces(&query, search.limit, search.after.as_ref()).await?;
     let cursor = search.cursor(page.next.as_ref());
     let mut left = SPANS_READ;
     let mut traces = Vec::with_capacity(page.items.len());
@@ -89,6 +88,24 @@ pub(crate) async fn traces(
         traces.push(body(hit, seen));
     }
     Ok(Json(TracePage { traces, total: total.into(), cursor, snapshot: search.asked.to_string() }))
+}
+
+/// How many traces satisfy a query.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TraceCount {
+    total: TotalBody,
+}
+
+/// The exact number, which a page of summaries gives only where it is cheap to tell.
+#[utoipa::path(get, path = "/api/v1/traces/count", params(CountParams), responses(
+    (status = 200, body = TraceCount), (status = "default", body = ErrorBody)))]
+pub(crate) async fn trace_count(
+    State(app): Shared,
+    Params(params): Params<CountParams>,
+) -> Result<Json<TraceCount>, ApiError> {
+    let query = TraceQuery { filter: params.filter()?, range: params.range(app.now())? };
+    let value = app.deps.reader.snapshot().await?.trace_count(&query).await?;
+    Ok(Json(TraceCount { total: Total { value, exact: true }.into() }))
 }
 
 async fn look(snapshot: &dyn Snapshot, hit: &TraceHit) -> Result<Summary, ApiError> {

@@ -8,6 +8,7 @@
 //! - Numbers compare by value, whatever type they have on the wire, exactly; NaN equals nothing.
 
 mod matcher;
+mod needle;
 mod number;
 mod parse;
 mod text;

@@ -110,13 +110,6 @@ impl PartView {
         }
         Ok(())
     }
-
-    /// Visits rows of all traces; one trace may have several.
-    pub(crate) fn each_row(&self, visit: &mut dyn FnMut(TraceId, &Row)) -> Result<(), Error> {
-        self.shards.iter().try_for_each(|shard| shard.each_row(visit))?;
-        self.tail_table().iter().for_each(|(trace, row)| visit(*trace, row));
-        Ok(())
-    }
 }
 
 pub(crate) struct Part {

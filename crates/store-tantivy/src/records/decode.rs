@@ -229,7 +229,7 @@ pub(crate) fn decode(
                     let form = operation.checked_sub(op::ATTR).filter(|form| *form < 4)?;
                     let column = keys.small()?;
                     let value = next(&mut columns, column)?;
-                    let source = &columns[column];
+                    let source = columns.get(column).filter(|source| source.group == ATTRS)?;
                     attribute(layout, source, value, form, &texts, &mut out);
                 }
             }
@@ -240,7 +240,6 @@ pub(crate) fn decode(
 }
 
 fn attribute(layout: &Layout, source: &Source<'_>, value: Value, form: u8, texts: &[u8], out: &mut Vec<u8>) {
-    debug_assert_eq!(source.group, ATTRS);
     let (padded, padded_value) = (form & 1 != 0, form & 2 != 0);
     let width = |len: usize, padded: bool| if padded { PADDED } else { varint_len(len as u64) };
     let value_len = put_len(source.tag, value);

@@ -167,7 +167,9 @@ async fn lines(expect: &dyn Snapshot, found: &dyn Snapshot, query: &RecordQuery,
 
 async fn lists(expect: &dyn Snapshot, found: &dyn Snapshot, query: &TraceQuery, when: &str) {
     let (a, b) = (ask!(found.traces(query, 10_000, None)), ask!(expect.traces(query, 10_000, None)));
-    assert_eq!(a.items, b.items, "{when}");
+    assert_eq!(a.0.items, b.0.items, "{when}");
     let (a, b) = (ask!(found.trace_table(query, 5)), ask!(expect.trace_table(query, 5)));
     assert_eq!(a, b, "the table of {when}");
+    let (a, b) = (ask!(found.trace_count(query)), ask!(expect.trace_count(query)));
+    assert_eq!(a, b, "the number of {when}");
 }

@@ -216,5 +216,5 @@ async fn absurd_times(engine: &dyn Engine, stage: Stage) {
         assert_eq!(count(found.as_ref(), Signal::Logs, &query).await, expect, "{range:?} {stage:?}");
     }
     let query = TraceQuery { filter: Filter::All, range: TimeRange::ALL };
-    assert!(ask!(found.traces(&query, 10, None)).items.is_empty(), "lines without a trace make none");
+    assert!(ask!(found.traces(&query, 10, None)).0.items.is_empty(), "lines without a trace make none");
 }

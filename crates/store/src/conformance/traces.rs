@@ -133,11 +133,11 @@ async fn only_logs(engine: &dyn Engine, stage: Stage) {
     assert_eq!((row.start, row.duration, row.logs, row.error_logs), (500, 400, 3, 1), "{stage:?}");
     assert_eq!((row.spans, &row.root, &row.entry), (0, &None, &None));
     for range in [TimeRange::ALL, TimeRange { from: 600, to: 1_000 }] {
-        let page = ask!(found.traces(&TraceQuery { range, ..traces("") }, 10, None));
+        let (page, _) = ask!(found.traces(&TraceQuery { range, ..traces("") }, 10, None));
         let hits: Vec<_> = page.items.iter().map(|hit| (hit.row.trace_id, hit.newest, hit.matched)).collect();
         assert_eq!(hits, [(trace, 900, 0)], "{range:?} {stage:?}");
     }
-    assert!(ask!(found.traces(&traces("service = lonely"), 10, None)).items.is_empty(), "it has no span");
+    assert!(ask!(found.traces(&traces("service = lonely"), 10, None)).0.items.is_empty(), "it has no span");
 }
 
 /// One span of the trace is in error, another is of the service: no span is both.
@@ -150,7 +150,7 @@ async fn all_conditions_hold_on_one_span(engine: &dyn Engine, stage: Stage) {
         ("service = gateway operation = \"GET /item\"", 0),
         ("service = gateway OR operation = \"GET /item\"", 9),
     ] {
-        let page = ask!(found.traces(&traces(filter), 10, None));
+        let (page, _) = ask!(found.traces(&traces(filter), 10, None));
         let matched: u64 = page.items.iter().map(|hit| hit.matched).sum();
         assert_eq!(matched, expect, "`{filter}` {stage:?}");
     }
@@ -197,7 +197,7 @@ async fn late_spans_change_the_row(engine: &dyn Engine) {
         let services: Vec<_> =
             ask!(found.trace(trace)).iter().map(|span| span.view().resource.service().to_owned()).collect();
         assert_eq!(services, ["front", "order", "stock"]);
-        let page = ask!(found.traces(&traces("service = stock trace.duration > 2us"), 10, None));
+        let (page, _) = ask!(found.traces(&traces("service = stock trace.duration > 2us"), 10, None));
         assert_eq!(page.items.iter().map(|hit| hit.newest).collect::<Vec<_>>(), [3_000]);
         sync(store.as_ref(), Signal::Spans).await;
         store = engine.reopen(store).await;
@@ -210,7 +210,7 @@ async fn a_line_does_not_move_its_trace(engine: &dyn Engine) {
     write(store.as_ref(), 0, &sample::spans(0, 3)).await;
     write(store.as_ref(), 0, &line(sample::trace(0), 9_000_000, Severity::INFO)).await;
     for _ in 0..2 {
-        let page = ask!(snapshot(store.as_ref()).await.traces(&traces(""), 10, None));
+        let (page, _) = ask!(snapshot(store.as_ref()).await.traces(&traces(""), 10, None));
         let ids: Vec<_> = page.items.iter().map(|hit| hit.row.trace_id).collect();
         assert_eq!(ids, [sample::trace(2), sample::trace(1), sample::trace(0)]);
         assert_eq!(page.items[2].newest, 1_000_020);
@@ -227,7 +227,7 @@ async fn lists_are_exact_while_more_arrives(engine: &dyn Engine) {
     let mut next = 30;
     for filter in ["", "status = error", "trace.spans > 3"] {
         let query = traces(filter);
-        let whole = ask!(snapshot(store.as_ref()).await.traces(&query, 1_000, None)).items;
+        let whole = ask!(snapshot(store.as_ref()).await.traces(&query, 1_000, None)).0.items;
         let order: Vec<_> =
             whole.iter().map(|hit| (std::cmp::Reverse(hit.newest), hit.row.trace_id)).collect();
         assert!(order.is_sorted(), "newest first, ties by id");
@@ -238,7 +238,7 @@ async fn lists_are_exact_while_more_arrives(engine: &dyn Engine) {
                 None => snapshot(store.as_ref()).await,
                 Some(cursor) => ask!(store.snapshot_at(cursor)),
             };
-            let page = ask!(snapshot.traces(&query, 4, cursor.as_ref()));
+            let (page, _) = ask!(snapshot.traces(&query, 4, cursor.as_ref()));
             found.extend(page.items);
             write(store.as_ref(), next, &sample::spans(next, next + 1)).await;
             next += 1;

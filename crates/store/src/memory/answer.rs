@@ -299,8 +299,10 @@ impl Snapshot for MemorySnapshot {
         query: &TraceQuery,
         limit: usize,
         after: Option<&Cursor>,
-    ) -> Result<Page<TraceHit>, StoreError> {
-        self.page(self.list(query)?, limit, after)
+    ) -> Result<(Page<TraceHit>, Total), StoreError> {
+        let list = self.list(query)?;
+        let total = exact(list.len());
+        Ok((self.page(list, limit, after)?, total))
     }
 
     async fn trace_table(
@@ -311,6 +313,10 @@ impl Snapshot for MemorySnapshot {
         let list = self.list(query)?;
         let total = exact(list.len());
         Ok((list.into_iter().take(limit).map(|hit| hit.row).collect(), total))
+    }
+
+    async fn trace_count(&self, query: &TraceQuery) -> Result<u64, StoreError> {
+        Ok(self.list(query)?.len() as u64)
     }
 
     async fn aggregate(&self, signal: Signal, query: &RecordQuery, agg: &Agg) -> Result<Table, StoreError> {
