@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
+use weir_model::Signal;
 
 use crate::http::Http;
 use crate::server::{PATIENCE, Server};
@@ -121,22 +122,29 @@ impl Client {
         wait_for_health(&self.server, trouble).await
     }
 
-    /// Spans that have passed the collector since it was started; `None` when the server is gone.
-    pub async fn received(&self) -> Option<u64> {
-        let status = self.http.get_json(&format!("{}/api/v1/status", self.server.api())).await.ok()?;
-        let stages = status["stages"].as_array().expect("a list");
-        let stage = stages.iter().find(|stage| stage["name"] == "collector spans").expect("a stage");
-        stage["records"].as_u64()
+    /// Records of a signal that have passed the collector since it was started; `None` when the server is gone. Costs the server next to
+    /// nothing, whatever it holds.
+    pub async fn received(&self, signal: Signal) -> Option<u64> {
+        let metrics = self.http.get(self.server.metrics()).await.ok()?;
+        let metrics = std::str::from_utf8(&metrics).expect("metrics are text");
+        let count = |what: &str| {
+            let name = format!("weir_collector_{what}_records_total{{signal=\"{signal}\"}} ");
+            let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+            line.map_or(0, |count| count.parse::<u64>().expect("a count"))
+        };
+        Some(["stored", "duplicate", "refused"].into_iter().map(count).sum())
     }
 
-    /// Waits until so many spans have passed the collector since it was started. False when the server is gone.
-    pub async fn wait_for_received(&self, spans: u64) -> bool {
+    /// Waits until so many records of a signal have passed the collector since it was started. False when the server is gone.
+    pub async fn wait_for_received(&self, signal: Signal, records: u64) -> bool {
         let begun = Instant::now();
         loop {
-            match self.received().await {
+            match self.received(signal).await {
                 None => return false,
-                Some(received) if received >= spans => return true,
-                Some(received) => assert!(begun.elapsed() < PATIENCE, "only {received} of {spans} spans"),
+                Some(received) if received >= records => return true,
+                Some(received) => {
+                    assert!(begun.elapsed() < PATIENCE, "only {received} of {records} {signal}");
+                }
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -52,14 +52,20 @@ impl Http {
 
     /// # Errors
     /// Also for any status but 200.
-    pub async fn get_json(&self, url: &str) -> anyhow::Result<serde_json::Value> {
+    pub async fn get(&self, url: &str) -> anyhow::Result<Bytes> {
         let (status, body) = self.request(Method::GET, url, "application/json", Bytes::new()).await?;
         anyhow::ensure!(
             status == StatusCode::OK,
             "{url} answered {status}: {}",
             String::from_utf8_lossy(&body)
         );
-        Ok(serde_json::from_slice(&body)?)
+        Ok(body)
+    }
+
+    /// # Errors
+    /// Also for any status but 200.
+    pub async fn get_json(&self, url: &str) -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::from_slice(&self.get(url).await?)?)
     }
 
     /// Sends spans to a receiver of OTLP. False when it is gone.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use weir_bench::follow::follow;
 use weir_bench::report::{Report, mb_per_second};
 use weir_bench::spans::{Generator, KEYS, SPANS, VALUES};
@@ -35,6 +35,8 @@ const COMMIT_BYTES: u64 = 64 << 20;
 /// Seconds between commits, as the collector's default, and seconds of a shard: spans that come slowly are committed a few at a time.
 const COMMIT_EVERY: u64 = 2;
 const SHARD_AGE: u64 = 3600;
+/// Copies of Train Ticket's files that are followed: once is too little to measure beside starting.
+const COPIES: u64 = 4;
 /// Everything, for as long as the generated data reaches.
 const ALL: &str = "from=0&to=4000000000000000000";
 /// Spans from which on the times of queries have limits.
@@ -48,53 +50,99 @@ struct Args {
     /// Queries of each kind.
     #[arg(long, default_value_t = 300)]
     queries: u64,
+    /// Only these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Spans from the door into the store.
+    Spans,
+    /// The same of log lines in files.
+    Logs,
+    /// Bytes on disk of spans that come slowly.
+    Slow,
+    /// Queries over HTTP.
+    Queries,
+}
+
+impl Args {
+    fn does(&self, parts: &[Part]) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| parts.contains(part))
+    }
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let mut report = Report::default();
-    generated(&mut report, args.thousands * 1000, args.queries).await?;
+    if args.does(&[Part::Spans, Part::Slow, Part::Queries]) {
+        generated(&mut report, &args).await?;
+    }
     let folder = tempfile::tempdir()?;
     if let Some(set) = TrainTicket::load(folder.path()) {
-        train_ticket(&mut report, &set, args.queries).await?;
+        if args.does(&[Part::Spans, Part::Slow]) {
+            ticket_spans(&mut report, &set, &args).await?;
+        }
+        if args.does(&[Part::Logs, Part::Queries]) {
+            ticket_logs(&mut report, &set, &args).await?;
+        }
     }
     Ok(report.end())
 }
 
 /// Spans in the shape of Jaeger's ClickHouse benchmark.
-async fn generated(report: &mut Report, spans: u64, queries: u64) -> anyhow::Result<()> {
+async fn generated(report: &mut Report, args: &Args) -> anyhow::Result<()> {
+    let (spans, queries) = (args.thousands * 1000, args.queries);
     let traces = spans / SPANS;
     let requests = |size: u64, seed| {
         let mut generator = Generator::new(traces, seed);
         std::iter::from_fn(move || generator.request(size))
     };
     report.heading(&format!("{spans} spans in the shape of Jaeger's ClickHouse benchmark"));
+    if args.does(&[Part::Spans, Part::Slow]) {
+        let (used, bulk) = store(spans, requests(TRACES, 1), |pending, _| pending >= COMMIT_BYTES).await?;
+        report.row("store alone, fed from memory", spans as f64 / used.as_secs_f64(), "spans/s per core");
+        report.limit("on disk, in bulk, sealed", bulk, 95.0, "bytes a span");
+        if args.does(&[Part::Slow]) {
+            for rate in [10, 100] {
+                slow(report, rate, traces, bulk, 95.0, requests(1, 1)).await?;
+            }
+        }
+    }
+    if !args.does(&[Part::Spans, Part::Queries]) {
+        return Ok(());
+    }
+
     let alone = tokio::task::block_in_place(|| index::run(Signal::Spans, requests(TRACES, 1)))?;
     let alone = spans as f64 / alone.used.as_secs_f64();
     report.row("index alone, fed from memory", alone, "spans/s per core");
-    let (used, bulk) = store(spans, requests(TRACES, 1), |pending, _| pending >= COMMIT_BYTES).await?;
-    report.row("store alone, fed from memory", spans as f64 / used.as_secs_f64(), "spans/s per core");
-    report.limit("on disk, in bulk, sealed", bulk, 95.0, "bytes a span");
-    for rate in [10, 100] {
-        slow(report, rate, traces, bulk, 95.0, requests(1, 1)).await?;
-    }
-
     let folder = tempfile::tempdir()?;
     let client = up(folder.path(), "")?;
     let before = process::cpu(client.server.pid())?;
-    let sent = load::send(client.server.otlp(), requests(TRACES, 1)).await?;
-    assert!(client.wait_for_received(spans).await, "the server runs");
-    committed(folder.path()).await?;
+    let begun = Instant::now();
+    let acknowledged = load::send(client.server.otlp(), requests(TRACES, 1)).await?;
+    assert!(client.wait_for_received(Signal::Spans, spans).await, "the server runs");
+    let taken = committed(folder.path()).await? - begun;
     let used = process::cpu(client.server.pid())? - before;
-    let full = spans as f64 / sent.as_secs_f64();
+    let full = spans as f64 / taken.as_secs_f64();
     let rate = spans as f64 / used.as_secs_f64();
     report.row("end to end, OTLP/HTTP to committed", rate, "spans/s per core");
     report.floor("spans end to end / index alone", rate, alone, 0.4);
-    report.row("end to end, by the clock until acknowledged", full, "spans/s");
+    report.row(
+        "end to end, by the clock until acknowledged",
+        spans as f64 / acknowledged.as_secs_f64(),
+        "spans/s",
+    );
+    report.row("end to end, by the clock until committed", full, "spans/s");
     let bytes = process::folder_bytes(&folder.path().join("data/store/spans"))?;
     report.row("on disk, open shard", bytes as f64 / spans as f64, "bytes a span");
     report.row("resident memory at its highest", process::memory(client.server.pid())?.1 as f64 / 1e6, "MB");
+    if !args.does(&[Part::Queries]) {
+        return client.server.stop();
+    }
 
     let limited = spans >= FULL;
     report.heading(&format!("queries over HTTP at rest, {queries} of each kind"));
@@ -110,54 +158,67 @@ async fn generated(report: &mut Report, spans: u64, queries: u64) -> anyhow::Res
     client.server.stop()
 }
 
-/// Train Ticket's spans by OTLP, and its log files.
-async fn train_ticket(report: &mut Report, set: &TrainTicket, queries: u64) -> anyhow::Result<()> {
+/// Train Ticket's spans by OTLP.
+async fn ticket_spans(report: &mut Report, set: &TrainTicket, args: &Args) -> anyhow::Result<()> {
     let spans = set.spans.len() as u64;
     let requests = set.requests(TICKET_SPANS, 1);
     report.heading(&format!("Train Ticket's {spans} spans"));
+    let bulk = store(spans, requests.iter().cloned(), |pending, _| pending >= COMMIT_BYTES).await?.1;
+    report.limit("on disk, in bulk, sealed", bulk, 35.0, "bytes a span");
+    if args.does(&[Part::Slow]) {
+        for rate in [10, 100] {
+            slow(report, rate, spans / SPANS, bulk, 35.0, set.requests(SPANS as usize, 1).into_iter())
+                .await?;
+        }
+    }
+    if !args.does(&[Part::Spans]) {
+        return Ok(());
+    }
     let alone = tokio::task::block_in_place(|| index::run(Signal::Spans, requests.iter().cloned()))?;
     let alone = spans as f64 / alone.used.as_secs_f64();
     report.row("index alone, fed from memory", alone, "spans/s per core");
-    let bulk = store(spans, requests.iter().cloned(), |pending, _| pending >= COMMIT_BYTES).await?.1;
-    report.limit("on disk, in bulk, sealed", bulk, 35.0, "bytes a span");
-    for rate in [10, 100] {
-        slow(report, rate, spans / SPANS, bulk, 35.0, set.requests(SPANS as usize, 1).into_iter()).await?;
-    }
     let folder = tempfile::tempdir()?;
     let client = up(folder.path(), "")?;
     let before = process::cpu(client.server.pid())?;
     load::send(client.server.otlp(), requests.into_iter()).await?;
-    assert!(client.wait_for_received(spans).await, "the server runs");
+    assert!(client.wait_for_received(Signal::Spans, spans).await, "the server runs");
     committed(folder.path()).await?;
     let used = process::cpu(client.server.pid())? - before;
     report.row("end to end, OTLP/HTTP to committed", spans as f64 / used.as_secs_f64(), "spans/s per core");
-    client.server.stop()?;
+    client.server.stop()
+}
 
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(&set.logs_dir)?.map(|e| Ok(e?.path())).collect::<anyhow::Result<_>>()?;
-    files.sort();
-    report.heading(&format!("Train Ticket's {} log lines; megabytes of their texts", set.lines.len()));
+/// Train Ticket's log files, followed.
+async fn ticket_logs(report: &mut Report, set: &TrainTicket, args: &Args) -> anyhow::Result<()> {
+    let count = set.lines.len() as u64 * COPIES;
+    let files = copies(set)?;
+    report.heading(&format!("{COPIES} times Train Ticket's log lines, {count}; megabytes of their texts"));
     let bodies = Arc::new(Kept::default());
     follow(&files, bodies.clone()).await?;
     let bodies = std::mem::take(&mut *bodies.0.lock().expect("no panic while locked"));
     let alone = tokio::task::block_in_place(|| index::run(Signal::Logs, bodies.into_iter()))?;
+    anyhow::ensure!(alone.records == count, "the agent took {} of {count} lines", alone.records);
     let text = alone.text_bytes;
     let alone = mb_per_second(text, alone.used);
     report.row("index alone, fed from memory", alone, "MB/s per core");
     let folder = tempfile::tempdir()?;
     let begun = Instant::now();
     let client = up(folder.path(), &set.source())?;
-    client.wait_for_totals(set.lines.len() as u64, 0).await;
-    let taken = begun.elapsed();
-    committed(folder.path()).await?;
+    assert!(client.wait_for_received(Signal::Logs, count).await, "the server runs");
+    let taken = committed(folder.path()).await? - begun;
     // Starting counts as well: the files are read from the first moment on.
     let rate = mb_per_second(text, process::cpu(client.server.pid())?);
     report.row("end to end, from the files to committed", rate, "MB/s per core");
     report.floor("log lines end to end / index alone", rate, alone, 0.55);
-    report.row("by the clock until all was found", text as f64 / 1e6 / taken.as_secs_f64(), "MB/s");
+    report.row("by the clock until committed", text as f64 / 1e6 / taken.as_secs_f64(), "MB/s");
     let bytes = process::folder_bytes(&folder.path().join("data/store/logs"))?;
     report.row("on disk, open shard", bytes as f64 / text as f64 * 100.0, "bytes per 100 of text");
+    report.row("resident memory at its highest", process::memory(client.server.pid())?.1 as f64 / 1e6, "MB");
+    if !args.does(&[Part::Queries]) {
+        return client.server.stop();
+    }
 
+    let queries = args.queries;
     report.heading(&format!("queries of log lines over HTTP at rest, {queries} of each kind"));
     let words = ["ticket", "order", "station", "price", "route", "seat", "token", "user"];
     let word = |n: u64| format!("/api/v1/logs?q={}&limit=20&{ALL}", words[n as usize % words.len()]);
@@ -166,6 +227,22 @@ async fn train_ticket(report: &mut Report, set: &TrainTicket, queries: u64) -> a
     let trace = |n: u64| format!("/api/v1/traces/{}", lines[n as usize * 7919 % lines.len()].trace);
     times(report, "a trace that has only lines, by id", load::ask(&client, queries, trace).await, None);
     client.server.stop()
+}
+
+/// Train Ticket's files and copies of them beside them, under other names of the same form.
+fn copies(set: &TrainTicket) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&set.logs_dir)?.collect::<Result<Vec<_>, _>>()? {
+        let name = entry.file_name().into_string().expect("the set's names are ASCII");
+        files.push(entry.path());
+        for copy in 1..COPIES {
+            let path = set.logs_dir.join(format!("copy{copy}.{name}"));
+            fs::copy(entry.path(), &path)?;
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Puts requests into a store and lets it commit when `due` of the pending bytes and the spans since the last commit says so. Returns the
@@ -227,8 +304,8 @@ fn up(dir: &Path, sources: &str) -> anyhow::Result<Client> {
     Ok(Client::new(Server::start(dir, &format!("agent:\n  host_metrics: 0s\n  sources:{sources}\n"))?))
 }
 
-/// Waits until the store's folder has not grown for longer than a commit takes to come.
-async fn committed(dir: &Path) -> anyhow::Result<()> {
+/// Waits until the store's folder has not grown for longer than a commit takes to come. Returns when it grew last.
+async fn committed(dir: &Path) -> anyhow::Result<Instant> {
     let dir = dir.join("data/store");
     let (mut last, mut since) = (0, Instant::now());
     while since.elapsed() < Duration::from_secs(2 * COMMIT_EVERY) {
@@ -238,7 +315,7 @@ async fn committed(dir: &Path) -> anyhow::Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    Ok(())
+    Ok(since)
 }
 
 /// `limits` are milliseconds for a trace by id and an attribute, 99th percentile.

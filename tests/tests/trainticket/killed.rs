@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use weir_model::Signal;
 use weir_tests::client::Client;
 use weir_tests::server::{KillAt, Server};
 use weir_tests::trainticket::TrainTicket;
@@ -66,7 +67,7 @@ impl Feed {
         self.done += 1;
         self.here += 1;
         // No faster than it is stored, so that the data lasts for all kills.
-        client.wait_for_received((self.here.saturating_sub(AHEAD) * SPANS) as u64).await
+        client.wait_for_received(Signal::Spans, (self.here.saturating_sub(AHEAD) * SPANS) as u64).await
     }
 }
 

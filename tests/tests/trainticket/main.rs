@@ -10,6 +10,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
+use weir_model::Signal;
 use weir_tests::client::Client;
 use weir_tests::server::Server;
 use weir_tests::trainticket::TrainTicket;
@@ -82,7 +83,7 @@ async fn everything_is_found_again() {
     })
     .await;
     export_all(&client, rest.as_slice()).await;
-    assert!(client.wait_for_received(spans).await, "the server runs");
+    assert!(client.wait_for_received(Signal::Spans, spans).await, "the server runs");
     client.wait_for_totals(logs, spans).await;
     searches::groups(&client, &data).await;
     verify::trees(&client, &data.spans, &data.lines, 50).await;
