@@ -1,7 +1,7 @@
 //! Documents for the index: views into one arena per batch, so that indexing allocates nothing per record.
 //!
-//! `IndexWriter::run` takes a batch whatever waits before it, so each arena holds one of a few permits, which comes back when the index
-//! has taken the arena's last document.
+//! `IndexWriter::run` takes a batch whatever waits before it, so there are only a few arenas, and each comes back to be filled again when the
+//! index has taken its last document.
 
 use std::sync::Arc;
 
@@ -19,20 +19,21 @@ pub(crate) const ARENA_DOCUMENTS: usize = 500;
 /// Arenas that are filled or wait for the index.
 const ARENAS: usize = 4;
 
-/// How many more arenas may be filled.
+/// Bytes of tokens up to which an arena keeps its memory.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// Arenas that may be filled, with the memory that they have from before.
 #[derive(Debug)]
-struct Permits {
-    free: Mutex<usize>,
+struct Free {
+    contents: Mutex<Vec<Content>>,
     returned: Condvar,
 }
 
-#[derive(Debug)]
-struct Permit(Arc<Permits>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        *self.0.free.lock() += 1;
-        self.0.returned.notify_one();
+impl Free {
+    fn take(&self) -> Content {
+        let mut contents = self.contents.lock();
+        self.returned.wait_while(&mut contents, |contents| contents.is_empty());
+        contents.pop().expect("waited for")
     }
 }
 
@@ -40,16 +41,34 @@ impl Drop for Permit {
 #[derive(Debug)]
 pub(crate) struct Documents {
     fields: Fields,
-    permits: Arc<Permits>,
+    free: Arc<Free>,
     open: Option<Arena>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    tokens: Tokens,
+    entries: Vec<Entry>,
 }
 
 #[derive(Debug)]
 struct Arena {
     fields: Fields,
-    tokens: Tokens,
-    entries: Vec<Entry>,
-    _permit: Permit,
+    content: Content,
+    home: Arc<Free>,
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        let mut content = std::mem::take(&mut self.content);
+        if content.tokens.capacity() > KEPT_BYTES {
+            content = Content::default();
+        }
+        content.tokens.clear();
+        content.entries.clear();
+        self.home.contents.lock().push(content);
+        self.home.returned.notify_one();
+    }
 }
 
 /// What the index gets of one record beside its tokens.
@@ -69,30 +88,31 @@ struct Entry {
 
 impl Documents {
     pub(crate) fn new(fields: Fields) -> Self {
-        let permits = Permits { free: Mutex::new(ARENAS), returned: Condvar::new() };
-        Self { fields, permits: Arc::new(permits), open: None }
+        let contents = (0..ARENAS).map(|_| Content::default()).collect();
+        let free = Free { contents: Mutex::new(contents), returned: Condvar::new() };
+        Self { fields, free: Arc::new(free), open: None }
     }
 
     /// Adds a document with the tokens that `fill` writes. True when the arena is full and is to be [taken](Self::take).
     pub(crate) fn push(&mut self, numbers: Numbers, fill: impl FnOnce(&mut Tokens)) -> bool {
-        let arena = self.open.get_or_insert_with(|| {
-            let mut free = self.permits.free.lock();
-            self.permits.returned.wait_while(&mut free, |free| *free == 0);
-            *free -= 1;
-            drop(free);
-            let permit = Permit(self.permits.clone());
-            Arena { fields: self.fields, tokens: Tokens::default(), entries: Vec::new(), _permit: permit }
+        let arena = self.open.get_or_insert_with(|| Arena {
+            fields: self.fields,
+            content: self.free.take(),
+            home: self.free.clone(),
         });
-        fill(&mut arena.tokens);
-        arena.entries.push(Entry { end: arena.tokens.len(), numbers });
-        arena.entries.len() == ARENA_DOCUMENTS
+        let Content { tokens, entries } = &mut arena.content;
+        fill(tokens);
+        entries.push(Entry { end: tokens.len(), numbers });
+        entries.len() == ARENA_DOCUMENTS
     }
 
     /// What was added since the last call, as the index takes it.
     pub(crate) fn take(&mut self) -> Vec<UserOperation<Doc>> {
         let Some(arena) = self.open.take() else { return Vec::new() };
         let arena = Arc::new(arena);
-        (0..arena.entries.len()).map(|at| UserOperation::Add(Doc { arena: arena.clone(), at })).collect()
+        (0..arena.content.entries.len())
+            .map(|at| UserOperation::Add(Doc { arena: arena.clone(), at }))
+            .collect()
     }
 }
 
@@ -139,7 +159,7 @@ impl<'a> Iterator for DocValues<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let fields = self.arena.fields;
         if let Some(token) = self.tokens.next() {
-            return Some((fields.tokens, DocValue::Token(self.arena.tokens.get(token))));
+            return Some((fields.tokens, DocValue::Token(self.arena.content.tokens.get(token))));
         }
         if let Some(low) = self.trace_low.take() {
             return Some((fields.trace_low, DocValue::Number(low)));
@@ -153,8 +173,9 @@ impl Document for Doc {
     type FieldsValuesIter<'a> = DocValues<'a>;
 
     fn iter_fields_and_values(&self) -> DocValues<'_> {
-        let start = self.at.checked_sub(1).map_or(0, |before| self.arena.entries[before].end);
-        let Entry { end, numbers } = &self.arena.entries[self.at];
+        let entries = &self.arena.content.entries;
+        let start = self.at.checked_sub(1).map_or(0, |before| entries[before].end);
+        let Entry { end, numbers } = &entries[self.at];
         DocValues {
             arena: &self.arena,
             tokens: start..*end,

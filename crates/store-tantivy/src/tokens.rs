@@ -8,7 +8,10 @@
 //! Where a record stands in its source is different for each and seldom asked for: of such keys only the presence is indexed.
 //! Numbers are eight bytes whose order is that of the values. Text is cut at [`INDEXED_VALUE_BYTES`]; whoever looks a cut one up must verify.
 
-use weir_model::filter::{Number, words};
+use std::hash::Hasher;
+
+use rustc_hash::FxHasher;
+use weir_model::filter::{AsciiWords, Number, words};
 use weir_model::identity;
 use weir_model::limits::INDEXED_VALUE_BYTES;
 use weir_model::otlp::{Attrs, Log, Span, StatusCode, Value};
@@ -27,17 +30,55 @@ pub(crate) enum BuiltIn {
     Pair = b'r',
 }
 
+/// Slots for the words that a record has already, a power of two. Four kilobytes, for lines of some hundred words.
+const SLOTS: usize = 1024;
+/// Slots that are looked at for a word.
+const PROBES: usize = 4;
+
 /// Tokens of one record after the other, in one buffer.
-#[derive(Debug, Default)]
+///
+/// Words come again within a line, in lists of alike objects most of them; the index is spared what it would only find to be known.
+#[derive(Debug)]
 pub(crate) struct Tokens {
     bytes: Vec<u8>,
+    /// Behind the last byte of each.
     ends: Vec<usize>,
+    /// Words by their hashes: one more than their number; those of records before do not count. A word that finds no slot is not
+    /// recognised when it comes again, which only costs time.
+    seen: Box<[u32; SLOTS]>,
+    /// The first token of the record.
+    first: usize,
+    ascii: AsciiWords,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            seen: Box::new([0; SLOTS]),
+            first: 0,
+            ascii: AsciiWords::default(),
+        }
+    }
 }
 
 impl Tokens {
     /// Number of tokens.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Bytes of tokens that it has memory for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Forgets all of them, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.seen.fill(0);
     }
 
     #[inline]
@@ -50,6 +91,25 @@ impl Tokens {
         self.ends.push(self.bytes.len());
     }
 
+    /// Whether the record has the word already that stands at the end of the buffer; else notes it.
+    fn again(&mut self, start: usize) -> bool {
+        let word = &self.bytes[start..];
+        let mut hasher = FxHasher::default();
+        hasher.write(word);
+        let hash = hasher.finish() as usize;
+        for slot in (hash..hash.wrapping_add(PROBES)).map(|slot| slot % SLOTS) {
+            let number = self.seen[slot] as usize;
+            if number <= self.first {
+                self.seen[slot] = self.ends.len() as u32 + 1;
+                return false;
+            }
+            if self.get(number - 1) == word {
+                return true;
+            }
+        }
+        false
+    }
+
     fn built_in(&mut self, what: BuiltIn, value: &[u8]) {
         built_in_into(what, value, &mut self.bytes);
         self.end();
@@ -60,6 +120,7 @@ impl Tokens {
     }
 
     pub(crate) fn span(&mut self, span: &Span<'_>) {
+        self.first = self.ends.len();
         self.built_in(BuiltIn::Operation, span.name.as_bytes());
         if let StatusCode::OK | StatusCode::ERROR = span.status.code {
             self.built_in(BuiltIn::Status, span.status.code.name().as_bytes());
@@ -79,6 +140,7 @@ impl Tokens {
     }
 
     pub(crate) fn log(&mut self, log: &Log<'_>) {
+        self.first = self.ends.len();
         if !log.event_name.is_empty() {
             self.built_in(BuiltIn::Event, log.event_name.as_bytes());
         }
@@ -96,9 +158,27 @@ impl Tokens {
     }
 
     fn text(&mut self, text: &str) {
-        let mut words = words(text);
-        while let Some(word) = words.next() {
-            self.built_in(BuiltIn::Word, word.as_bytes());
+        let mut ascii = std::mem::take(&mut self.ascii);
+        let is_ascii = ascii.each(text, |word| self.word(|out| word.append_to(out)));
+        self.ascii = ascii;
+        if !is_ascii {
+            let mut words = words(text);
+            while let Some(word) = words.next() {
+                self.word(|out| out.extend_from_slice(word.as_bytes()));
+            }
+        }
+    }
+
+    #[inline]
+    fn word(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[BUILT_IN, BuiltIn::Word as u8]);
+        append(&mut self.bytes);
+        self.bytes.truncate(start + 2 + INDEXED_VALUE_BYTES);
+        if self.again(start) {
+            self.bytes.truncate(start);
+        } else {
+            self.end();
         }
     }
 
@@ -219,7 +299,53 @@ pub(crate) fn split(token: &[u8]) -> Option<(&str, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use weir_model::otlp::LogWriter;
+    use weir_model::wire::Writer;
+
     use super::*;
+
+    #[test]
+    fn a_word_is_handed_over_once_a_record() {
+        let mut tokens = Tokens::default();
+        let mut check = |text: &str| {
+            let mut record = Writer::new();
+            let mut log = LogWriter::new(&mut record);
+            log.body(text);
+            log.attrs().str("k", "v");
+            let from = tokens.len();
+            tokens.log(&Log::decode(record.as_slice()));
+            let found: Vec<_> = (from..tokens.len()).map(|at| tokens.get(at).to_vec()).collect();
+            let mut expect: Vec<_> = Vec::new();
+            for word in words(text).collect() {
+                let token = built_in(BuiltIn::Word, word.as_bytes());
+                if !expect.contains(&token) {
+                    expect.push(token);
+                }
+            }
+            expect.push(super::text("k", "v"));
+            assert_eq!(found, expect, "{text}");
+            if text.is_empty() {
+                tokens.clear();
+            }
+        };
+        let long = "x".repeat(INDEXED_VALUE_BYTES + 1);
+        let some: String = (0..200).chain(0..200).map(|n| format!("w{n} ")).collect();
+        for text in ["a", "A b a B c", "a b", &format!("{long} {long}y"), &some, "w1 w2 w1", "", "w2 a a", ""]
+        {
+            check(text);
+        }
+    }
+
+    #[test]
+    fn no_word_is_left_out() {
+        let text: String = (0..5_000).map(|n| format!("w{n} ")).collect();
+        let mut tokens = Tokens::default();
+        tokens.text(&text);
+        let found: HashSet<_> = (0..tokens.len()).map(|at| tokens.get(at).to_vec()).collect();
+        assert_eq!(found.len(), 5_000);
+    }
 
     #[test]
     fn numbers_keep_their_order() {

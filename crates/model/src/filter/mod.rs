@@ -16,7 +16,7 @@ mod text;
 pub use matcher::{Matcher, Record, TraceFacts};
 pub use number::Number;
 pub use parse::ParseError;
-pub use text::{Words, words};
+pub use text::{AsciiWord, AsciiWords, Words, words};
 
 use std::fmt;
 

@@ -88,9 +88,120 @@ fn fold(c: char, out: &mut String) {
     }
 }
 
+/// Bytes of a text that are looked at together.
+const CHUNK: usize = 64;
+/// Bytes of a token that are copied together.
+const COPIED: usize = 16;
+
+/// Finds the tokens of texts that are ASCII, many bytes at a time: what is indexed is mostly of that kind, and long.
+#[derive(Debug, Default)]
+pub struct AsciiWords {
+    /// The text in lower case, with zeros behind it.
+    lower: Vec<u8>,
+}
+
+/// A token of a text that is ASCII, in lower case.
+#[derive(Debug, Clone, Copy)]
+pub struct AsciiWord<'a> {
+    /// From its first byte on, with at least [`COPIED`] bytes.
+    text: &'a [u8],
+    len: usize,
+}
+
+impl AsciiWord<'_> {
+    /// Appends it.
+    #[inline]
+    pub fn append_to(self, out: &mut Vec<u8>) {
+        if self.len > COPIED {
+            return out.extend_from_slice(&self.text[..self.len]);
+        }
+        // A copy of a fixed length takes no call.
+        let head: &[u8; COPIED] = self.text[..COPIED].try_into().expect("sixteen bytes");
+        out.extend_from_slice(head);
+        out.truncate(out.len() - COPIED + self.len);
+    }
+}
+
+impl AsciiWords {
+    /// Calls `each` with the tokens of a text, in order: those that [`words`] finds. False, and nothing is called, where it is not ASCII.
+    #[inline]
+    pub fn each(&mut self, text: &str, mut each: impl FnMut(AsciiWord<'_>)) -> bool {
+        if !text.is_ascii() {
+            return false;
+        }
+        self.lower.clear();
+        self.lower.extend_from_slice(text.as_bytes());
+        self.lower.make_ascii_lowercase();
+        self.lower.resize(text.len() + CHUNK + COPIED, 0);
+        let mut begun = None;
+        // Zeros follow the text, so that a chunk at the end is whole and the last token ends before the last of them.
+        for at in (0..=text.len()).step_by(CHUNK) {
+            let chunk = &self.lower[at..at + CHUNK];
+            let eights = chunk.as_chunks::<8>().0.iter().enumerate();
+            let inside = eights.fold(0, |bits, (i, eight)| bits | in_words(*eight) << (8 * i));
+            let mut edges = inside ^ (inside << 1 | u64::from(begun.is_some()));
+            while edges != 0 {
+                let edge = at + edges.trailing_zeros() as usize;
+                edges &= edges - 1;
+                match begun.take() {
+                    None => begun = Some(edge),
+                    Some(start) => each(AsciiWord { text: &self.lower[start..], len: edge - start }),
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Which of eight bytes below 0x80 are lower-case letters, digits or `_`: a bit for each, the first one lowest.
+#[inline]
+fn in_words(eight: [u8; 8]) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let bytes = u64::from_le_bytes(eight);
+    // The highest bit of each byte says whether it is in a range; nothing is carried from one to the next.
+    let within = |from: u8, to: u8| {
+        (bytes + EACH * (0x80 - from as u64)) & !(bytes + EACH * (0x7f - to as u64)) & (EACH << 7)
+    };
+    let inside = within(b'a', b'z') | within(b'0', b'9') | within(b'_', b'_');
+    // Brings the eight bits together in the highest byte.
+    (inside >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn check_ascii(text: &str) {
+        let mut found = Vec::new();
+        let is_ascii = AsciiWords::default().each(text, |word| {
+            let mut bytes = b"before".to_vec();
+            word.append_to(&mut bytes);
+            found.push(String::from_utf8(bytes.split_off(6)).unwrap());
+        });
+        assert_eq!(is_ascii, text.is_ascii());
+        assert_eq!(found, if is_ascii { words(text).collect() } else { Vec::new() }, "{text}");
+    }
+
+    #[test]
+    fn every_byte_is_known() {
+        for byte in 0..=0x7f_u8 {
+            check_ascii(&format!("a{} {0}{0}", byte as char));
+        }
+        for len in 0..200 {
+            check_ascii(&"x".repeat(len));
+            check_ascii(&format!("{} Y_9", " ".repeat(len)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ascii_words_are_words(text in "[ -~]{0,300}", other in "\\PC{0,9}") {
+            check_ascii(&text);
+            check_ascii(&format!("{text}{other}"));
+        }
+    }
 
     #[test]
     fn tokens() {
