@@ -1,8 +1,10 @@
 //! From records to streams.
 
 use std::hash::BuildHasherDefault;
+use std::ops::Range;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use rustc_hash::FxHasher;
 use weir_model::Signal;
 
@@ -19,7 +21,11 @@ type Map<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
 const LEVEL: i32 = 3;
 /// Streams below this are not compressed, bytes.
 const COMPRESS_FROM: usize = 24;
+/// Fields of a record, roughly.
+const FIELDS_EXPECTED: usize = 16;
+
 /// A field as the encoder sees it.
+#[derive(Clone, Copy)]
 enum Payload<'a> {
     Number(u64),
     Eight([u8; 8]),
@@ -27,6 +33,9 @@ enum Payload<'a> {
     /// Bytes, and whether their length is padded.
     Text(&'a [u8], bool),
 }
+
+/// A field's tag and what stands in it.
+type Tagged<'a> = (u32, Payload<'a>);
 
 /// Reads a varint in its shortest form.
 fn canonical(bytes: &[u8], at: &mut usize) -> Option<u64> {
@@ -36,7 +45,7 @@ fn canonical(bytes: &[u8], at: &mut usize) -> Option<u64> {
 }
 
 /// Reads a field whose bytes can be made again from its tag and value.
-fn field<'a>(bytes: &'a [u8], at: &mut usize) -> Option<(u32, Payload<'a>)> {
+fn field<'a>(bytes: &'a [u8], at: &mut usize) -> Option<Tagged<'a>> {
     let tag = u32::try_from(canonical(bytes, at)?).ok()?;
     let payload = match tag & 7 {
         0 => Payload::Number(canonical(bytes, at)?),
@@ -68,7 +77,7 @@ fn field<'a>(bytes: &'a [u8], at: &mut usize) -> Option<(u32, Payload<'a>)> {
 }
 
 /// An `AnyValue` with exactly one field that can be made again.
-fn single(message: &[u8]) -> Option<(u32, Payload<'_>)> {
+fn single(message: &[u8]) -> Option<Tagged<'_>> {
     let mut at = 0;
     let (tag, payload) = field(message, &mut at)?;
     let plain = !matches!(payload, Payload::Text(_, true) | Payload::Four(_));
@@ -90,6 +99,9 @@ fn key_value(message: &[u8]) -> Option<(&[u8], u32, Payload<'_>, bool)> {
 /// The values of one column.
 #[derive(Default)]
 struct Column<'a> {
+    name: (u8, u32, &'a [u8]),
+    /// The column that stood behind it in a record last.
+    follower: u32,
     codes: Vec<u8>,
     lengths: Vec<u8>,
     texts: Vec<u8>,
@@ -98,6 +110,8 @@ struct Column<'a> {
     /// The new text, or the number, before.
     last: &'a [u8],
     last_number: u64,
+    /// The text before, and its number.
+    before: Option<(&'a [u8], u64)>,
     distinct: u64,
 }
 
@@ -114,21 +128,44 @@ struct Block<'a> {
     /// Number of each text in its column.
     texts: Map<(u32, &'a [u8]), u64>,
     shapes: Map<Vec<u8>, u64>,
+    /// The column of the value before.
+    column_before: u32,
     rows: Map<[u8; 8], usize>,
     streams: [Vec<u8>; STREAMS],
     columns_head: Vec<u8>,
-    /// Of the record that is read.
+    /// Of the record that is read, and of the one before it with its number.
     shape: Vec<u8>,
+    shape_before: (Vec<u8>, u64),
 }
 
 impl<'a> Block<'a> {
     fn column(&mut self, group: u8, tag: u32, key: &'a [u8]) -> u32 {
-        if let Some(&number) = self.column_of.get(&(group, tag, key)) {
-            return number;
+        let name = (group, tag, key);
+        // Mostly the record is like the one before it.
+        let before = self.column_before as usize;
+        if let Some(column) = self.columns.get(before)
+            && let Some(next) = self.columns.get(column.follower as usize)
+            && next.name == name
+        {
+            self.column_before = column.follower;
+            return self.column_before;
         }
+        let number = match self.column_of.get(&name) {
+            Some(&number) => number,
+            None => self.new_column(name),
+        };
+        if let Some(column) = self.columns.get_mut(before) {
+            column.follower = number;
+        }
+        self.column_before = number;
+        number
+    }
+
+    fn new_column(&mut self, name: (u8, u32, &'a [u8])) -> u32 {
         let number = self.columns.len() as u32;
-        self.column_of.insert((group, tag, key), number);
-        self.columns.push(Column::default());
+        self.column_of.insert(name, number);
+        self.columns.push(Column { name, ..Column::default() });
+        let (group, tag, key) = name;
         for n in [group as u64, tag as u64, key.len() as u64] {
             varint(n, &mut self.columns_head);
         }
@@ -136,25 +173,37 @@ impl<'a> Block<'a> {
         number
     }
 
+    fn text(&mut self, column: u32, text: &'a [u8]) {
+        let values = &mut self.columns[column as usize];
+        if let Some((before, number)) = values.before
+            && before == text
+        {
+            return varint(number + 1, &mut values.codes);
+        }
+        let number = match self.texts.entry((column, text)) {
+            Entry::Occupied(known) => {
+                varint(known.get() + 1, &mut values.codes);
+                *known.get()
+            }
+            Entry::Vacant(new) => {
+                let number = *new.insert(values.distinct);
+                values.distinct += 1;
+                values.codes.push(0);
+                let shared = text.iter().zip(values.last).take_while(|(a, b)| a == b).count();
+                varint(shared as u64, &mut values.lengths);
+                varint((text.len() - shared) as u64, &mut values.lengths);
+                values.texts.extend_from_slice(&text[shared..]);
+                values.last = text;
+                number
+            }
+        };
+        values.before = Some((text, number));
+    }
+
     fn value(&mut self, column: u32, payload: &Payload<'a>) {
         let values = &mut self.columns[column as usize];
         match *payload {
-            Payload::Text(text, _) => {
-                let known = self.texts.entry((column, text));
-                match known {
-                    hashbrown::hash_map::Entry::Occupied(known) => varint(known.get() + 1, &mut values.codes),
-                    hashbrown::hash_map::Entry::Vacant(new) => {
-                        new.insert(values.distinct);
-                        values.distinct += 1;
-                        values.codes.push(0);
-                        let shared = text.iter().zip(values.last).take_while(|(a, b)| a == b).count();
-                        varint(shared as u64, &mut values.lengths);
-                        varint((text.len() - shared) as u64, &mut values.lengths);
-                        values.texts.extend_from_slice(&text[shared..]);
-                        values.last = text;
-                    }
-                }
-            }
+            Payload::Text(text, _) => self.text(column, text),
             Payload::Number(n) => {
                 varint(zigzag(n.wrapping_sub(values.last_number) as i64), &mut values.numbers);
                 values.last_number = n;
@@ -167,32 +216,34 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Reads one record. `None` where it can't be made again from its parts; then what was added for it must not count.
-    fn record(&mut self, row: usize, meta: &Meta, record: &'a [u8]) {
+    /// Takes one record with its fields, or without where it can't be made again from them.
+    fn record(&mut self, row: usize, meta: &Meta, record: &'a [u8], fields: Option<&[Tagged<'a>]>) {
         self.shape.clear();
-        if parts(self.layout, meta, record).is_none() {
-            let column = self.column(FIELDS, RAW_TAG, b"raw");
-            self.shape.push(op::RAW);
-            varint(column as u64, &mut self.shape);
-            self.value(column, &Payload::Text(record, false));
-        } else {
-            let mut at = 0;
-            while at < record.len() {
-                let (tag, payload) = field(record, &mut at).expect("read before");
-                self.field(row, meta, tag, payload);
+        self.column_before = 0;
+        match fields {
+            Some(fields) => fields.iter().for_each(|(tag, payload)| self.field(row, meta, *tag, *payload)),
+            None => {
+                let column = self.column(FIELDS, RAW_TAG, b"raw");
+                self.shape.push(op::RAW);
+                varint(column as u64, &mut self.shape);
+                self.value(column, &Payload::Text(record, false));
             }
         }
-        let next = self.shapes.len() as u64;
-        let number = match self.shapes.get(&self.shape) {
-            Some(number) => *number,
-            None => {
-                self.shapes.insert(self.shape.clone(), next);
-                varint(self.shape.len() as u64, &mut self.streams[HEAD]);
-                self.streams[HEAD].extend_from_slice(&self.shape);
-                next
-            }
-        };
-        varint(number, &mut self.streams[SHAPES]);
+        if self.shapes.is_empty() || self.shape != self.shape_before.0 {
+            let next = self.shapes.len() as u64;
+            let number = match self.shapes.get(&self.shape) {
+                Some(number) => *number,
+                None => {
+                    self.shapes.insert(self.shape.clone(), next);
+                    varint(self.shape.len() as u64, &mut self.streams[HEAD]);
+                    self.streams[HEAD].extend_from_slice(&self.shape);
+                    next
+                }
+            };
+            self.shape_before.0.clone_from(&self.shape);
+            self.shape_before.1 = number;
+        }
+        varint(self.shape_before.1, &mut self.streams[SHAPES]);
     }
 
     fn field(&mut self, row: usize, meta: &Meta, tag: u32, payload: Payload<'a>) {
@@ -244,16 +295,17 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Whether all of a record can be made again from its fields. Says where its span id stands.
-fn parts(layout: &Layout, meta: &Meta, record: &[u8]) -> Option<Option<[u8; 8]>> {
-    let (mut at, mut span) = (0, None);
+/// Appends the fields of a record; where it can't be made again from them, none.
+fn fields<'a>(record: &'a [u8], all: &mut Vec<Tagged<'a>>) -> Option<Range<usize>> {
+    let (start, mut at) = (all.len(), 0);
     while at < record.len() {
-        let (tag, payload) = field(record, &mut at)?;
-        if tag == layout.span << 3 | 2 && implied(layout, meta, tag, &payload).is_none() {
-            span = eight(&payload).or(span);
-        }
+        let Some(next) = field(record, &mut at) else {
+            all.truncate(start);
+            return None;
+        };
+        all.push(next);
     }
-    Some(span)
+    Some(start..all.len())
 }
 
 /// The text of eight bytes in a field whose length is not padded.
@@ -295,22 +347,32 @@ impl Encoder {
             layout: self.layout,
             columns: Vec::new(),
             column_of: Map::default(),
-            texts: Map::default(),
+            texts: Map::with_capacity_and_hasher(rows.len(), BuildHasherDefault::default()),
             shapes: Map::default(),
+            column_before: 0,
             rows: Map::default(),
             streams: Default::default(),
             columns_head: Vec::new(),
             shape: Vec::new(),
+            shape_before: (Vec::new(), 0),
         };
+        let mut all = Vec::with_capacity(rows.len() * FIELDS_EXPECTED);
+        let places: Vec<_> = rows.iter().map(|(_, record)| fields(record, &mut all)).collect();
         if self.layout.parent != NONE {
-            for (row, (meta, record)) in rows.iter().enumerate() {
-                if let Some(Some(span)) = parts(self.layout, meta, record) {
+            for (row, (place, (meta, _))) in places.iter().zip(rows).enumerate() {
+                let fields = &all[place.clone().unwrap_or_default()];
+                let span = fields.iter().rfind(|(tag, payload)| {
+                    *tag == self.layout.span << 3 | 2
+                        && implied(self.layout, meta, *tag, payload).is_none()
+                        && eight(payload).is_some()
+                });
+                if let Some(span) = span.and_then(|(_, payload)| eight(payload)) {
                     block.rows.insert(span, row);
                 }
             }
         }
-        for (row, (meta, record)) in rows.iter().enumerate() {
-            block.record(row, meta, record);
+        for (row, (place, (meta, record))) in places.iter().zip(rows).enumerate() {
+            block.record(row, meta, record, place.clone().map(|place| &all[place]));
         }
         let mut streams = std::mem::take(&mut block.streams);
         let shapes = std::mem::take(&mut streams[HEAD]);
