@@ -51,7 +51,7 @@ fn message(field: Field<'_>) -> Result<&[u8], DecodeError> {
 }
 
 fn utf8(field: Field<'_>) -> Check {
-    std::str::from_utf8(message(field)?).map(|_| ()).map_err(|_| DecodeError::Utf8)
+    simdutf8::basic::from_utf8(message(field)?).map(|_| ()).map_err(|_| DecodeError::Utf8)
 }
 
 fn varint(field: Field<'_>) -> Check {

@@ -52,7 +52,7 @@ impl<'a> Value<'a> {
 
 /// Text of a validated body; what [`validate`](super::validate) would have refused reads as one replacement character.
 pub(super) fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or("\u{fffd}")
+    simdutf8::basic::from_utf8(bytes).unwrap_or("\u{fffd}")
 }
 
 /// A list of values.
