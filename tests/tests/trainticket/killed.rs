@@ -22,11 +22,11 @@ const HITS: usize = 3;
 const KILLS_MAX: usize = 80;
 
 /// Spans of a request, and requests that may be sent before the ones before them are stored.
-const SPANS: usize = 200;
+const SPANS: usize = 100;
 const AHEAD: usize = 2;
 
 /// Limits so small that each step happens every few requests.
-const LIMITS: &str = "collector:\n  commit_every: 200ms\n  commit_bytes: 32KiB\n  log_segment_bytes: 512KiB\nstore:\n  shard_records: 2000\n";
+const LIMITS: &str = "collector:\n  commit_every: 200ms\n  commit_bytes: 32KiB\n  log_segment_bytes: 256KiB\nstore:\n  shard_records: 1200\n";
 
 /// The data as it comes into being: files that grow, and requests that are sent until they are acknowledged.
 struct Feed {
