@@ -107,6 +107,7 @@ async fn nothing_is_lost_or_doubled_by_kill_9() {
     assert!(kills >= 20 && hits.values().all(|n| *n > 0), "killed {kills} times; within a step: {hits:?}");
 
     let client = crate::start(folder.path(), &config);
+    feed.here = 0;
     while feed.done < feed.requests.len() {
         assert!(feed.step(&client).await);
     }
