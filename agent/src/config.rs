@@ -66,7 +66,7 @@ pub enum Start {
 }
 
 /// A group of log files.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceConfig {
     /// Globs of files; `*` stays inside a folder, `**` crosses folders.
@@ -100,7 +100,7 @@ impl Default for SourceConfig {
 }
 
 /// A format that the user describes. What is not set is detected.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FormatConfig {
     /// A regular expression over a line with named groups: `time level message logger thread trace_id span_id parent_id traceparent`

@@ -103,8 +103,8 @@ pub struct Server {
     child: Child,
     /// Ends with the process: whether it was killed in the step that it should be killed in, before the step's end.
     watch: Option<JoinHandle<bool>>,
-    /// URLs by the stage that announced them, such as `ui` and `otlp`.
-    urls: HashMap<String, Vec<String>>,
+    /// What was announced, by its stage, such as `ui` and `otlp`.
+    said: HashMap<String, String>,
 }
 
 impl Server {
@@ -157,27 +157,30 @@ impl Server {
             let ready = ready.clone();
             std::thread::spawn(move || watch(log, &at, pid, &ready))
         });
-        let mut server = Self { child, watch, urls: HashMap::new() };
+        let mut server = Self { child, watch, said: HashMap::new() };
         loop {
             let line = lines.recv_timeout(PATIENCE).context("weir ended or did not become ready")?;
-            let mut words = line.split_whitespace();
-            match words.next() {
-                Some("ready") => {
-                    ready.store(true, Ordering::Relaxed);
-                    return Ok(server);
-                }
-                Some(stage) => {
-                    let urls = words.filter(|word| word.contains("://")).map(str::to_owned).collect();
-                    server.urls.insert(stage.to_owned(), urls);
-                }
-                None => {}
+            let (stage, what) = line.trim_start().split_once(' ').unwrap_or_default();
+            server.said.insert(stage.to_owned(), what.trim_start().to_owned());
+            if stage == "ready" {
+                ready.store(true, Ordering::Relaxed);
+                return Ok(server);
             }
         }
     }
 
+    /// What a stage announced at the start.
+    ///
+    /// # Panics
+    /// When it announced nothing.
+    pub fn said(&self, stage: &str) -> &str {
+        self.said.get(stage).unwrap_or_else(|| panic!("`{stage}` announced nothing: {:?}", self.said))
+    }
+
     fn url(&self, stage: &str, at: usize) -> &str {
-        let url = self.urls.get(stage).and_then(|urls| urls.get(at));
-        url.unwrap_or_else(|| panic!("`{stage}` announced no address {at}: {:?}", self.urls))
+        let said = self.said(stage);
+        let url = said.split_whitespace().filter(|word| word.contains("://")).nth(at);
+        url.unwrap_or_else(|| panic!("`{stage}` announced no address {at}: {said}"))
     }
 
     /// Base URL of the query API.

@@ -20,7 +20,7 @@ pub(crate) struct UpArgs {
     /// Folder that holds everything that must survive a restart.
     #[arg(long, default_value = "weir-data")]
     data_dir: PathBuf,
-    /// Run the sample shop too, and follow its logs.
+    /// Run the sample shop too, and follow its logs beside the files that the configuration names.
     #[arg(long)]
     demo: bool,
 }
@@ -36,7 +36,11 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
 
     let demo_dir = folder.path.join("demo");
     if args.demo {
-        config.agent.sources = vec![demo_source(&demo_dir)];
+        // The host's own logs, which nobody asked for, would only get between the shop's.
+        if config.agent.sources == weir_agent::Config::default().sources {
+            config.agent.sources.clear();
+        }
+        config.agent.sources.push(demo_source(&demo_dir));
     }
     let deps = weir_agent::Deps {
         senders: collecting.senders.clone(),
@@ -92,9 +96,12 @@ fn start_shop(demo_dir: &Path, otlp: SocketAddr) -> anyhow::Result<Shop> {
         rotate_bytes: 10_000_000,
     };
     let shop = Shop::start(ShopConfig { program: std::env::current_exe()?, settings })?;
-    say(
-        "demo",
-        format_args!("the shop runs; try: weir demo --run-dir {} fault payment slow", demo_dir.display()),
-    );
+    let (program, demo_dir) = (called(), demo_dir.display());
+    say("demo", format_args!("the shop runs; try: {program} demo --run-dir {demo_dir} fault payment slow"));
     Ok(shop)
+}
+
+/// The running program as it was called, so that a command that is shown works when it is pasted.
+fn called() -> String {
+    std::env::args().next().unwrap_or_else(|| "weir".into())
 }
