@@ -122,6 +122,51 @@ fn processors_add_up() {
     assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{shares:?}");
 }
 
+/// The kernel counts while it is read, so each share lies between those that its counts before and after allow.
+#[test]
+fn processors_are_as_busy_as_the_kernel_says() {
+    // user nice system idle iowait irq softirq steal, in ticks of all processors.
+    let ticks = || {
+        let text = proc_file("stat");
+        let words = text.lines().next().unwrap().split_whitespace().skip(1).take(8);
+        words.map(|n| n.parse::<f64>().unwrap()).collect::<Vec<_>>()
+    };
+    let sum = |ticks: &[f64]| ticks.iter().sum::<f64>();
+    let first = ticks();
+    let mut sampler = sampler(&[]);
+    let second = ticks();
+    // Enough ticks for the few of reading not to count, and some of them of work.
+    let mut third = ticks();
+    while sum(&third) - sum(&second) < 200.0 {
+        std::hint::black_box((0..100_000u64).fold(0, |sum, n| sum ^ n.wrapping_mul(sum | 1)));
+        third = ticks();
+    }
+    let points = sample(&mut sampler);
+    let fourth = ticks();
+    // By one tick the kernel may take back what it counted as waiting or idle.
+    let low = |fields: &[usize]| fields.iter().map(|f| (third[*f] - second[*f] - 1.0).max(0.0)).sum::<f64>();
+    let high = |fields: &[usize]| fields.iter().map(|f| fourth[*f] - first[*f] + 1.0).sum::<f64>();
+    let all = [0, 1, 2, 3, 4, 5, 6, 7];
+    let modes: [(&str, &[usize]); 7] = [
+        ("user", &[0]),
+        ("nice", &[1]),
+        ("system", &[2]),
+        ("idle", &[3]),
+        ("iowait", &[4]),
+        ("interrupt", &[5, 6]),
+        ("steal", &[7]),
+    ];
+    for (mode, fields) in modes {
+        let share = points[&format!("system.cpu.utilization {mode}")];
+        let expect = low(fields) / high(&all)..=high(fields) / low(&all);
+        assert!(
+            expect.contains(&share),
+            "{mode} is {share}, the kernel says {expect:?}: {first:?} {second:?} {third:?} {fourth:?}"
+        );
+    }
+    assert!(low(&[0, 1]) > 0.0, "this test works: {second:?} {third:?}");
+}
+
 #[test]
 fn network() {
     let mut sampler = sampler(&[]);
