@@ -74,9 +74,9 @@ pub(crate) async fn set_fault(
     run_dir: &Path,
     service: &str,
     kind: &str,
-    secs: u64,
+    duration: Duration,
 ) -> anyhow::Result<()> {
-    let path = format!("/_control/fault/{kind}/{secs}");
+    let path = format!("/_control/fault/{kind}/{}", duration.as_millis());
     let status = send(http, run_dir, service, Method::PUT, &path, "").await?;
     anyhow::ensure!(status == 204, "{service} refused the fault with status {status}");
     Ok(())

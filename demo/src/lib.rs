@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 /// Every service of the shop, in the order in which it is started.
 pub const SERVICES: [&str; 5] = ["product", "inventory", "payment", "order", "storefront"];
 
+/// Longest time that a fault stays on.
+const FAULT_MAX: Duration = Duration::from_secs(86_400);
+
 /// `weir demo`: the shop with its traffic, one of its services, or a fault.
 #[derive(Args, Debug)]
 pub struct DemoArgs {
@@ -55,8 +58,8 @@ pub enum DemoCommand {
         service: Option<String>,
         #[arg(required_unless_present = "clear")]
         kind: Option<FaultKind>,
-        /// How long the fault stays on, in seconds (a trailing s is allowed).
-        #[arg(long = "for", default_value = "60s", value_parser = seconds)]
+        /// How long the fault stays on: `90s`, `5m`, `2h`, or a number of seconds; at most a day.
+        #[arg(long = "for", default_value = "60s", value_parser = period)]
         duration: Duration,
         #[arg(long)]
         clear: bool,
@@ -91,10 +94,9 @@ pub async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::Result<
         Some(DemoCommand::Service { name }) => service::run(&name, &args.settings, shutdown).await,
         Some(DemoCommand::Fault { service, kind, duration, clear }) => {
             let http = call::client();
-            let (kind, secs) =
-                if clear { ("none", 0) } else { (kind.map_or("none", FaultKind::name), duration.as_secs()) };
+            let kind = kind.filter(|_| !clear).map_or("none", FaultKind::name);
             for name in SERVICES.iter().filter(|name| clear || service.as_deref() == Some(**name)) {
-                call::set_fault(&http, &args.settings.run_dir, name, kind, secs).await?;
+                call::set_fault(&http, &args.settings.run_dir, name, kind, duration).await?;
             }
             let known = clear || service.as_deref().is_some_and(|name| SERVICES.contains(&name));
             anyhow::ensure!(known, "no such service; the shop has {}", SERVICES.join(", "));
@@ -110,10 +112,14 @@ pub async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::Result<
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let number = text.strip_suffix('s').unwrap_or(text);
-    number
-        .parse()
-        .map(Duration::from_secs)
-        .map_err(|_| format!("'{text}' is not a number of seconds, such as 60s"))
+/// Reads a number of seconds, or what a configuration takes for a period: the shop knows nothing of Weir, and reads it on its own.
+fn period(text: &str) -> Result<Duration, String> {
+    let with_unit = || {
+        let span: jiff::Span = text.parse().ok()?;
+        span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
+    };
+    let period = text.parse().ok().map(Duration::from_secs).or_else(with_unit);
+    period
+        .filter(|period| *period <= FAULT_MAX)
+        .ok_or_else(|| "write for example 90s, 5m or 2h, at most 24h".to_owned())
 }

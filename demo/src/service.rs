@@ -66,7 +66,7 @@ pub(crate) async fn run(name: &str, settings: &Settings, shutdown: CancellationT
     let port = listener.local_addr()?.port();
     std::fs::write(settings.run_dir.join(format!("{name}.port")), port.to_string())?;
     let app = Router::new()
-        .route("/_control/fault/{kind}/{secs}", put(set_fault))
+        .route("/_control/fault/{kind}/{millis}", put(set_fault))
         .fallback(handle)
         .with_state(service);
     let mut terminate = signal(SignalKind::terminate())?;
@@ -82,9 +82,9 @@ pub(crate) async fn run(name: &str, settings: &Settings, shutdown: CancellationT
 
 async fn set_fault(
     State(service): State<Arc<Service>>,
-    Path((kind, secs)): Path<(String, u64)>,
+    Path((kind, millis)): Path<(String, u64)>,
 ) -> StatusCode {
-    let until = Instant::now() + Duration::from_secs(secs.min(86_400));
+    let until = Instant::now() + Duration::from_millis(millis).min(crate::FAULT_MAX);
     *lock(&service.fault) = (kind != "none").then_some((kind, until));
     StatusCode::NO_CONTENT
 }

@@ -84,7 +84,7 @@ async fn shop_logs_traces_rotates_and_restarts() {
             .status();
         assert!(status.unwrap().success(), "{args:?}");
     };
-    fault(&["order", "exception", "--for", "60s"]);
+    fault(&["order", "exception", "--for", "2m"]);
     until("a stack trace", || {
         std::fs::read_to_string(logs.join("order.log"))
             .unwrap_or_default()

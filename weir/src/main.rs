@@ -113,3 +113,35 @@ fn block_on<R>(task: impl Future<Output = anyhow::Result<R>>) -> anyhow::Result<
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_demo::DemoCommand;
+    use weir_runtime::Period;
+
+    #[test]
+    fn the_shop_takes_periods_as_the_configuration_does() {
+        let check = |text: &str, expect: Option<Period>| {
+            let cli = Cli::try_parse_from(["weir", "demo", "fault", "payment", "slow", "--for", text]);
+            let found = cli.ok().map(|cli| match cli.command {
+                Command::Demo(weir_demo::DemoArgs {
+                    command: Some(DemoCommand::Fault { duration, .. }),
+                    ..
+                }) => Period(duration),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(found, expect, "{text}");
+        };
+        for text in ["200ms", "30s", "2m", "1.5h", "1d", "0s", "2 m"] {
+            check(text, Some(text.parse().unwrap()));
+        }
+        for text in ["", "s", "2 parsecs", "-1s", "x", "2m!"] {
+            assert!(text.parse::<Period>().is_err(), "{text}");
+            check(text, None);
+        }
+        // Plain seconds came before units, and faults end by themselves within a day.
+        check("90", Some(Period::secs(90)));
+        check("25h", None);
+    }
+}
