@@ -159,6 +159,7 @@ Written by `weir config reference`. A configuration is one YAML file, given with
 `weir config print [FILE]` shows what counts. `weir up` reads all sections but `kafka`, `weir agent` reads `agent`, `forward` and `kafka`, `weir collector` all but `agent` and `forward`.
 
 An environment variable overrides a key: `WEIR_` and its path with `__` between the parts, as in `WEIR_AGENT__OTLP_HTTP=0.0.0.0:4318`; its value is read as YAML.
+One that misses an underscore is refused, and others that begin with `WEIR_` and set nothing are told in the log.
 
 A *size* is a number of bytes with a unit: `512KiB`, `64MiB`, `2GiB`, or with powers of 1,000 `kB`, `MB`, `GB`. A *period* is a number with `ms`, `s`, `m`, `h` or `d`.
 `a[].b` is the key `b` of every element of the list `a`.

@@ -70,7 +70,10 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     let load = |file: Option<&PathBuf>| -> anyhow::Result<config::Config> {
-        Ok(loading::load(file.map(PathBuf::as_path), config::PREFIX, std::env::vars())?)
+        // A variable that is no text is no override of ours.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Ok(loading::load(file.map(PathBuf::as_path), config::PREFIX, environment)?)
     };
     match command {
         Command::Config { command: ConfigCommand::Check { file } } => {

@@ -1,19 +1,26 @@
 //! Configuration: YAML, overridden by the environment, refused with the line and a suggestion when it is wrong.
 //!
 //! An override is a variable `PREFIX_PATH`, in which two underscores descend: `WEIR_AGENT__OTLP__HTTP=127.0.0.1:4400` sets
-//! `agent.otlp.http`. Its value is read as YAML, so numbers, booleans and lists work.
+//! `agent.otlp.http`. Its value is read as YAML, so numbers, booleans and lists work. A variable with the prefix that sets nothing is refused where
+//! it can only mean a key, and told otherwise: an orchestrator may set such ones, as Kubernetes does for a service of that name.
 //!
 //! A configuration type is a serde struct with `#[serde(default, deny_unknown_fields)]` and an implementation of [`Validate`].
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_yaml_ng::{Mapping, Value};
+
+use crate::reference;
 
 /// Problems that are reported at once.
 const PROBLEMS_MAX: usize = 20;
 /// Longest configuration file, in bytes.
 const FILE_BYTES: u64 = 4 << 20;
+/// What follows the prefix in variables that are no overrides: the one of [`crate::telemetry`], and those that only tests read.
+const LOG: &str = "LOG";
+const TESTS: &str = "TEST_";
 
 /// Checks that go beyond types. Every problem is reported, not just the first.
 pub trait Validate {
@@ -48,7 +55,7 @@ pub fn load<T>(
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<T, ConfigError>
 where
-    T: DeserializeOwned + Validate,
+    T: DeserializeOwned + JsonSchema + Validate,
 {
     let (origin, text) = match file {
         None => ("configuration".to_string(), String::new()),
@@ -58,14 +65,26 @@ where
     let Some((mut config, mut tree)) = parse::<T>(&text, &mut problems) else {
         return Err(ConfigError::Invalid { origin, problems });
     };
+    let mut strangers = Vec::new();
     for (name, value) in environment {
-        let Some(path) = path_of(&name, prefix) else { continue };
+        let Some(path) = path_of(&name, prefix) else {
+            strangers.extend(is_stranger(&name, prefix).then_some(name));
+            continue;
+        };
         let mut changed = tree.clone();
         set(&mut changed, &path, serde_yaml_ng::from_str(&value).unwrap_or(Value::String(value)));
         match serde_yaml_ng::from_value(changed.clone()) {
             Ok(with) => (config, tree) = (with, changed),
             Err(error) => problems.push(format!("environment variable {name}: {}", explain(&error))),
         }
+    }
+    strangers.sort();
+    let strangers = told::<T>(&strangers, prefix, &mut problems);
+    if !strangers.is_empty() {
+        tracing::warn!(
+            "environment variables that begin with {prefix}_ and set nothing: {}",
+            strangers.join(", ")
+        );
     }
     config.validate(&mut problems);
     if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid { origin, problems }) }
@@ -158,6 +177,33 @@ fn path_of(name: &str, prefix: &str) -> Option<Vec<String>> {
     rest.contains("__").then(|| rest.split("__").map(str::to_ascii_lowercase).collect())
 }
 
+/// Whether a variable without `__` looks like an override.
+fn is_stranger(name: &str, prefix: &str) -> bool {
+    let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
+    rest.is_some_and(|rest| rest != LOG && !rest.starts_with(TESTS))
+}
+
+/// Says which key each of these variables means. One that has but an underscore too few is a problem, of the others it is returned.
+fn told<T: JsonSchema>(strangers: &[String], prefix: &str, problems: &mut Vec<String>) -> Vec<String> {
+    let variable = |key: String| key.replace('.', "__").to_ascii_uppercase();
+    let keys: Vec<String> = reference::keys::<T>().into_iter().map(variable).collect();
+    let options: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let mut others = Vec::new();
+    for name in strangers {
+        let rest = name[prefix.len() + 1..].to_ascii_uppercase();
+        match options.iter().find(|key| key.replace("__", "_") == rest) {
+            Some(key) => problems.push(format!(
+                "environment variable {name}: it sets nothing; did you mean `{prefix}_{key}`, with two underscores between the parts of a key?"
+            )),
+            None => others.push(match nearest(&rest, &options) {
+                Some(key) => format!("{name} (did you mean `{prefix}_{key}`?)"),
+                None => name.clone(),
+            }),
+        }
+    }
+    others
+}
+
 fn set(tree: &mut Value, path: &[String], value: Value) {
     let Some((key, below)) = path.split_first() else {
         *tree = value;
@@ -213,14 +259,14 @@ mod tests {
     use crate::{ByteSize, Period};
     use serde::Deserialize;
 
-    #[derive(Debug, Default, Deserialize)]
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     struct Inner {
         listen: String,
         limit: Option<ByteSize>,
     }
 
-    #[derive(Debug, Default, Deserialize)]
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
     struct Outer {
         agent: Inner,
@@ -295,6 +341,30 @@ mod tests {
                 "FILE: environment variable WEIR_AGENT__LISTN: unknown field `listn`, expected `listen` or `limit`; did you mean `listen`?",
             ),
         );
+    }
+
+    #[test]
+    fn variables_that_set_nothing_are_told() {
+        check(
+            "",
+            &[("WEIR_AGENT_LISTEN", "b"), ("WEIR_LOG", "debug"), ("WEIR_TEST_DATA", "/"), ("WEIRD", "")],
+            Err(
+                "FILE: environment variable WEIR_AGENT_LISTEN: it sets nothing; did you mean `WEIR_AGENT__LISTEN`, with two underscores between the parts of a key?",
+            ),
+        );
+        // What Kubernetes sets for a service `weir` stops no start.
+        check("", &[("WEIR_SERVICE_HOST", "10.0.0.1"), ("WEIR_AGENT_LISTN", "b")], Ok("listen: \"\""));
+        let names = ["WEIR_SERVICE_HOST", "WEIR_AGENT_LISTN", "WEIR_EVER"].map(String::from);
+        let mut problems = Vec::new();
+        assert_eq!(
+            told::<Outer>(&names, "WEIR", &mut problems),
+            [
+                "WEIR_SERVICE_HOST",
+                "WEIR_AGENT_LISTN (did you mean `WEIR_AGENT__LISTEN`?)",
+                "WEIR_EVER (did you mean `WEIR_EVERY`?)"
+            ]
+        );
+        assert_eq!(problems, [""; 0]);
     }
 
     #[test]

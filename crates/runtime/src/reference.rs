@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,9 +12,7 @@ use serde_json::Value;
 /// # Panics
 /// Where the default configuration does not become JSON, or a part of the schema is no object: such a type is no configuration.
 pub fn markdown<T: JsonSchema + Serialize + Default>() -> String {
-    let mut settings = SchemaSettings::draft2020_12();
-    settings.inline_subschemas = true;
-    let schema = settings.into_generator().into_root_schema_for::<T>();
+    let schema = schema::<T>();
     let schema = schema.as_value();
     // The schema has its keys sorted; YAML has them as they are declared.
     let order = serde_yaml_ng::to_value(T::default()).expect("a configuration becomes YAML");
@@ -26,6 +24,29 @@ pub fn markdown<T: JsonSchema + Serialize + Default>() -> String {
         rows(&mut text, section, below.schema, place);
     }
     text
+}
+
+/// The path of every key that has a value of its own, as `agent.sources`; keys of a list's elements have none.
+pub(crate) fn keys<T: JsonSchema>() -> Vec<String> {
+    fn collect(schema: &Value, path: &str, keys: &mut Vec<String>) {
+        for (key, Below { schema, .. }) in properties(schema, None) {
+            let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+            match schema.get("properties") {
+                Some(_) => collect(schema, &path, keys),
+                None => keys.push(path),
+            }
+        }
+    }
+    let mut keys = Vec::new();
+    collect(schema::<T>().as_value(), "", &mut keys);
+    keys
+}
+
+/// The schema of a type, in which each part stands where it is used.
+fn schema<T: JsonSchema>() -> Schema {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    settings.into_generator().into_root_schema_for::<T>()
 }
 
 struct Below<'a> {
@@ -186,5 +207,12 @@ mod tests {
             ]
         );
         assert!(text.contains("| `section.parts[].zebra` | a size |"), "{text}");
+    }
+
+    #[test]
+    fn keys_are_what_has_a_value() {
+        let mut keys = keys::<Whole>();
+        keys.sort();
+        assert_eq!(keys, ["section.one.apple", "section.one.speed", "section.one.zebra", "section.parts"]);
     }
 }
