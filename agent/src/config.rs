@@ -103,8 +103,9 @@ impl Default for SourceConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FormatConfig {
-    /// A regular expression over a line with named groups: `time level message logger thread trace_id span_id parent_id traceparent`
-    /// have a meaning, any other is an attribute of its name.
+    /// A regular expression over a line with named groups. Some have a meaning: `time` or `timestamp`; `level` or `severity`; `message`, `body` or
+    /// `msg`; `logger thread file line function pid`; and for the trace `trace_id span_id parent_id trace_flags trace_sampled traceparent b3 sw8
+    /// uber_trace_id x_amzn_trace_id dd_trace_id dd_span_id` (other usual spellings such as `traceId`, too). Any other is an attribute of its name.
     pub regex: Option<String>,
     /// Instead of `regex`, a layout as logback has it, such as `%d [%thread] %-5level %logger - %msg`.
     pub layout: Option<String>,

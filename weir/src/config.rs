@@ -171,6 +171,17 @@ A *size* is a number of bytes with a unit: `512KiB`, `64MiB`, `2GiB`, or with po
 #[cfg(test)]
 mod tests {
     #[test]
+    fn the_reference_names_every_group_of_a_pattern() {
+        let page = super::reference();
+        let row = page.lines().find(|line| line.starts_with("| `agent.sources[].format.regex` "));
+        let row = row.expect("a pattern is described");
+        let said: Vec<&str> = row.split('`').skip(1).step_by(2).flat_map(|code| code.split(' ')).collect();
+        for name in weir_parse::pattern::group_names() {
+            assert!(said.contains(&name), "`{name}` is not in {row}");
+        }
+    }
+
+    #[test]
     fn the_reference_page_is_true() {
         let page = include_str!("../../docs/reference/configuration.md");
         assert!(

@@ -148,6 +148,22 @@ pub enum Field {
     DecimalSpan,
 }
 
+/// Each [`Field`] by a name that is an identifier; [`field`] knows other spellings, too.
+pub const NAMES: [&str; 12] = [
+    "trace_id",
+    "span_id",
+    "parent_id",
+    "trace_flags",
+    "trace_sampled",
+    "traceparent",
+    "b3",
+    "sw8",
+    "uber_trace_id",
+    "x_amzn_trace_id",
+    "dd_trace_id",
+    "dd_span_id",
+];
+
 /// Keys under which loggers, MDCs and frameworks write trace context, in lower case without `_`, `-` and `.`.
 pub fn field(key: &[u8]) -> Option<Field> {
     // Longest of the names below, with their separators.
@@ -290,6 +306,29 @@ mod tests {
             assert!(!amzn(text.as_bytes(), &mut out), "{text}");
         }
         assert_eq!(out, Parsed::default());
+    }
+
+    #[test]
+    fn each_field_has_a_name() {
+        let fields = NAMES.map(|name| field(name.as_bytes()).unwrap_or_else(|| panic!("{name}")));
+        let name = |wanted: Field| NAMES[fields.iter().position(|field| *field == wanted).unwrap()];
+        let next = |field| match field {
+            Field::Trace => Some(Field::Span),
+            Field::Span => Some(Field::Parent),
+            Field::Parent => Some(Field::Flags),
+            Field::Flags => Some(Field::Traceparent),
+            Field::Traceparent => Some(Field::B3),
+            Field::B3 => Some(Field::Sw8),
+            Field::Sw8 => Some(Field::Uber),
+            Field::Uber => Some(Field::Amzn),
+            Field::Amzn => Some(Field::Sampled),
+            Field::Sampled => Some(Field::DecimalTrace),
+            Field::DecimalTrace => Some(Field::DecimalSpan),
+            Field::DecimalSpan => None,
+        };
+        let named: Vec<_> =
+            std::iter::successors(Some(Field::Trace), |field| next(*field)).map(name).collect();
+        assert_eq!(named.len(), NAMES.len());
     }
 
     #[test]

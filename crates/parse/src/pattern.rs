@@ -14,8 +14,7 @@ const COMPILED_BYTES: usize = 1024 * 1024;
 /// What the configuration says about one source's lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PatternConfig {
-    /// A regular expression with named groups; `time level message logger thread trace_id span_id parent_id traceparent` have a
-    /// meaning, any other group is an attribute of its name.
+    /// A regular expression with named groups; those of [`group_names`] have a meaning, any other group is an attribute of its name.
     pub regex: Option<String>,
     /// Instead of `regex`, a layout such as `%d [%thread] %-5level %logger - %msg`.
     pub layout: Option<String>,
@@ -56,6 +55,28 @@ enum Group {
     Number(&'static str),
     Context(context::Field),
     Named,
+}
+
+/// Names of groups that say something about a record.
+const GROUPS: [(&str, Group); 13] = [
+    ("time", Group::Time),
+    ("timestamp", Group::Time),
+    ("level", Group::Level),
+    ("severity", Group::Level),
+    ("message", Group::Message),
+    ("body", Group::Message),
+    ("msg", Group::Message),
+    ("logger", Group::Attribute(attr::LOGGER)),
+    ("thread", Group::Attribute(attr::THREAD)),
+    ("file", Group::Attribute(attr::CODE_FILE)),
+    ("function", Group::Attribute(attr::CODE_FUNCTION)),
+    ("line", Group::Number(attr::CODE_LINE)),
+    ("pid", Group::Number(attr::PID)),
+];
+
+/// Names of groups that have a meaning: what they say about a record, then trace context, each of its fields in one of the spellings that are known.
+pub fn group_names() -> impl Iterator<Item = &'static str> {
+    GROUPS.iter().map(|(name, _)| *name).chain(context::NAMES)
 }
 
 /// A compiled [`PatternConfig`].
@@ -171,23 +192,11 @@ fn compile(key: &'static str, regex: &str) -> Result<Regex, PatternError> {
 
 fn groups(pattern: &Regex) -> Vec<(usize, Group, String)> {
     let named = pattern.capture_names().enumerate().filter_map(|(i, name)| Some((i, name?)));
-    named
-        .map(|(index, name)| {
-            let group = match name {
-                "time" | "timestamp" => Group::Time,
-                "level" | "severity" => Group::Level,
-                "message" | "body" | "msg" => Group::Message,
-                "logger" => Group::Attribute(attr::LOGGER),
-                "thread" => Group::Attribute(attr::THREAD),
-                "file" => Group::Attribute(attr::CODE_FILE),
-                "function" => Group::Attribute(attr::CODE_FUNCTION),
-                "line" => Group::Number(attr::CODE_LINE),
-                "pid" => Group::Number(attr::PID),
-                _ => context::field(name.as_bytes()).map_or(Group::Named, Group::Context),
-            };
-            (index, group, name.to_owned())
-        })
-        .collect()
+    let meaning = |name: &str| match GROUPS.iter().find(|(known, _)| *known == name) {
+        Some((_, group)) => group.clone(),
+        None => context::field(name.as_bytes()).map_or(Group::Named, Group::Context),
+    };
+    named.map(|(index, name)| (index, meaning(name), name.to_owned())).collect()
 }
 
 /// A layout as a regular expression: literal text stands for itself, each conversion for a named group.

@@ -77,7 +77,8 @@ fn rows(text: &mut String, path: &str, schema: &Value, order: Option<&serde_yaml
         let items = schema.get("items").filter(|items| items.get("properties").is_some());
         match items {
             Some(items) => {
-                row(text, &path, "a list", "", &describe(schema));
+                let default = schema.get("default").map(|list| elements(list, items)).unwrap_or_default();
+                row(text, &path, "a list", &default, &describe(schema));
                 rows(text, &format!("{path}[]"), items, order.and_then(|list| list.get(0)));
             }
             None if schema.get("properties").is_some() => rows(text, &path, schema, order),
@@ -107,6 +108,16 @@ fn default(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// A list of objects, of each the keys that differ from what they are by default.
+fn elements(list: &Value, items: &Value) -> String {
+    let usual = |key: &str| items.get("properties")?.get(key)?.get("default");
+    let mut list = list.clone();
+    for element in list.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        element.retain(|key, value| usual(key) != Some(value));
+    }
+    default(&list)
 }
 
 /// What a value may be, in words.
@@ -177,12 +188,19 @@ mod tests {
     }
 
     /// A section.
-    #[derive(Serialize, JsonSchema, Default)]
+    #[derive(Serialize, JsonSchema)]
     #[serde(default)]
     struct Section {
         /// Parts of it.
         parts: Vec<Part>,
         one: Part,
+    }
+
+    impl Default for Section {
+        fn default() -> Self {
+            let parts = vec![Part { apple: Some(Period::secs(3)), ..Part::default() }];
+            Self { parts, one: Part::default() }
+        }
     }
 
     #[derive(Serialize, JsonSchema, Default)]
@@ -196,7 +214,10 @@ mod tests {
         let text = markdown::<Whole>();
         let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
         assert_eq!(lines[..2], ["## `section`", "A section."]);
-        assert!(lines.contains(&"| `section.parts` | a list |  | Parts of it. |"), "{text}");
+        assert!(
+            lines.contains(&"| `section.parts` | a list | `[{\"apple\":\"3s\"}]` | Parts of it. |"),
+            "{text}"
+        );
         let one: Vec<&&str> = lines.iter().filter(|line| line.contains("`section.one.")).collect();
         assert_eq!(
             one,
