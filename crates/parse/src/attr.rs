@@ -11,11 +11,14 @@ pub const PROTOCOL_VERSION: &str = "network.protocol.version";
 pub const ROUTE: &str = "http.route";
 pub const RESENDS: &str = "http.request.resend_count";
 pub const STATUS: &str = "http.response.status_code";
+pub const REQUEST_BODY_BYTES: &str = "http.request.body.size";
 pub const RESPONSE_BODY_BYTES: &str = "http.response.body.size";
 pub const REFERER: &str = "http.request.header.referer";
 pub const FORWARDED_FOR: &str = "http.request.header.x-forwarded-for";
 pub const HOST_HEADER: &str = "http.request.header.host";
 pub const USER_AGENT: &str = "user_agent.original";
+pub const PEER_ADDRESS: &str = "network.peer.address";
+pub const PEER_PORT: &str = "network.peer.port";
 pub const SERVER_ADDRESS: &str = "server.address";
 pub const SERVER_PORT: &str = "server.port";
 

@@ -30,6 +30,8 @@ enum Part {
     ResponseTime,
     /// Envoy's milliseconds of the only try that its line tells of.
     ResponseMillis,
+    /// The same in Traefik's nanoseconds.
+    ResponseNanos,
     ConnectTime,
     HeaderTime,
     UpstreamStatus,
@@ -41,7 +43,7 @@ impl Part {
     }
 }
 
-/// nginx's variables are the keys that its JSON formats use, Envoy's and Istio's are those of their default JSON format.
+/// nginx's variables are the keys that its JSON formats use, Envoy's and Istio's are those of their default JSON format, Traefik's those of its only one.
 fn part(key: &str) -> Option<Part> {
     Some(match key {
         attr::METHOD | "http.method" | "request_method" | "method" => Part::Method,
@@ -56,12 +58,15 @@ fn part(key: &str) -> Option<Part> {
         "operation" | "span.name" | "span_name" | "operation_name" => Part::Operation,
         "duration" => Part::Millis,
         attr::REQUEST_TIME | "request_time" => Part::RequestTime,
-        attr::UPSTREAM_ADDRESS | "upstream_addr" | "upstream_host" => Part::Address,
+        attr::UPSTREAM_ADDRESS | "upstream_addr" | "upstream_host" | "ServiceAddr" | "ServiceURL" => {
+            Part::Address
+        }
         attr::UPSTREAM_TIME | "upstream_response_time" => Part::ResponseTime,
         "upstream_service_time" => Part::ResponseMillis,
+        "OriginDuration" => Part::ResponseNanos,
         attr::UPSTREAM_CONNECT_TIME | "upstream_connect_time" => Part::ConnectTime,
         attr::UPSTREAM_HEADER_TIME | "upstream_header_time" => Part::HeaderTime,
-        attr::UPSTREAM_STATUS | "upstream_status" => Part::UpstreamStatus,
+        attr::UPSTREAM_STATUS | "upstream_status" | "OriginStatus" => Part::UpstreamStatus,
         _ => return None,
     })
 }
@@ -139,11 +144,14 @@ impl<'a> Call<'a> {
                     }
                 }
                 Part::Millis | Part::RequestTime => {}
-                Part::Address => set(&mut call.addresses, text()),
+                Part::Address => set(&mut call.addresses, text().map(without_scheme)),
                 Part::ResponseTime => set(&mut call.response_times, list()),
                 Part::ResponseMillis => {
                     let millis = list().and_then(|text| text.parse::<u64>().ok());
                     set(&mut call.response_time, millis.and_then(|n| n.checked_mul(1_000_000)));
+                }
+                Part::ResponseNanos => {
+                    set(&mut call.response_time, list().and_then(|text| text.parse().ok()));
                 }
                 Part::ConnectTime => set(&mut call.connect_times, list()),
                 Part::HeaderTime => set(&mut call.header_times, list()),
@@ -177,6 +185,12 @@ fn set<T>(slot: &mut Option<T>, value: Option<T>) {
     if slot.is_none() {
         *slot = value;
     }
+}
+
+/// `http://10.0.0.1:80/base` and `tcp://10.0.0.1:80` as `10.0.0.1:80`.
+fn without_scheme(address: &str) -> &str {
+    let Some((_, rest)) = address.split_once("://") else { return address };
+    rest.split('/').next().unwrap_or(rest)
 }
 
 /// A token in capitals, as all methods are.

@@ -9,7 +9,7 @@
 //! **Trace.** The one that the line names. Else one hashed from the request's id (nginx's `$request_id`), so that all hops that write the same one meet;
 //! else one of its own, hashed from the line's place.
 //!
-//! **Times.** nginx writes its line when the request has ended, Envoy and Apache give the time at which it began. Tries follow each other without a
+//! **Times.** nginx and Caddy write their line when the request has ended, Envoy, Traefik and Apache give the time at which it began. Tries follow each other without a
 //! gap from the start of the request, since the line does not say how long the request's and the answer's way to the client took.
 
 mod call;

@@ -127,6 +127,34 @@ fn proxies_that_write_json() {
     );
 }
 
+/// Sources of the formats stand beside those of their parsers.
+#[test]
+fn lines_of_traefik_caddy_and_envoy() {
+    check(
+        r#"1.1.1.1 - - [25/Nov/2026:12:00:01 +0000] "GET /a/7 HTTP/1.1" 200 5 "-" "-" 42 "shop@docker" "http://[::1]:80/base" 250ms"#,
+        &["server.address", "server.port", "RouterName"],
+        r#"server "GET /a/{id}" at 1000 took 250 RouterName=Str("shop@docker")
+           client "GET /a/{id}" at 1000 took 250 below server.address=Str("::1") server.port=Int(80)"#,
+    );
+    check(
+        r#"{"DownstreamStatus":502,"Duration":2500000,"OriginDuration":2000000,"OriginStatus":500,"RequestMethod":"GET","RequestPath":"/a/7?b=1","ServiceAddr":"10.0.0.1:80","ServiceURL":"http://10.0.0.1:80","StartUTC":"2026-11-25T12:00:01.25Z","level":"info","msg":"","time":"2026-11-25T12:00:01Z"}"#,
+        &["http.response.status_code", "server.address"],
+        r#"server "GET /a/{id}" at 1250 took 2.5 error "" http.response.status_code=Int(502)
+           client "GET /a/{id}" at 1250 took 2 below error "" http.response.status_code=Int(500) server.address=Str("10.0.0.1")"#,
+    );
+    check(
+        r#"{"level":"info","ts":1795608001.25,"logger":"http.log.access","msg":"handled request","request":{"remote_ip":"1.1.1.1","proto":"HTTP/2.0","method":"GET","uri":"/a/7?b=1","headers":{"Traceparent":["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]}},"duration":0.05,"size":5,"status":200}"#,
+        &["url.query"],
+        r#"server "GET /a/{id}" at 1200 took 50 below b7ad6b7169203331 url.query=Str("b=1")"#,
+    );
+    check(
+        r#"[2026-11-25T12:00:01.250Z] "GET /a/7 HTTP/1.1" 503 UF 0 91 12 9 "-" "curl/8" "cc21d9b0-cf5c-432b-8c7e-98aeb7988cd2" "shop" "10.0.0.1:80""#,
+        &["server.address", "response_flags"],
+        r#"server "GET /a/{id}" at 1250 took 12 error "" response_flags=Str("UF")
+           client "GET /a/{id}" at 1250 took 9 below server.address=Str("10.0.0.1")"#,
+    );
+}
+
 #[test]
 fn a_structured_line_with_ids_and_a_duration() {
     let ids = r#""trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"b7ad6b7169203331""#;

@@ -1,11 +1,13 @@
-//! Access logs of nginx and Apache: common, combined, and what configurations add after them.
+//! Access logs of nginx, Apache and Traefik: common, combined, and what configurations add after them. Envoy's line begins otherwise.
 //!
 //! What follows the user agent has no fixed order in the wild, so each item is known by its shape: seconds (the first is the request's,
 //! the second the upstream's), addresses with a port, 32 hexadecimal digits, a `traceparent`; or by a name before `=`. nginx separates
 //! tries of one upstream group by a comma and groups after an internal redirect by a colon; such a list is one item.
 //!
-//! nginx writes the line at the end of the request, Apache writes the time of its start: which one it is is known by how the duration is named.
+//! nginx writes the line at the end of the request, Apache and Traefik write the time of its start: which one it is is known by how the duration is
+//! named.
 
+use super::envoy;
 use super::fields::set_time;
 use crate::attr;
 use crate::context;
@@ -20,6 +22,9 @@ use weir_model::TraceId;
 const CACHED_TIME: u64 = 2_000_000_000;
 
 pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
+    if line.first() == Some(&b'[') {
+        return envoy::parse(line, out);
+    }
     let mut cursor = Cursor::new(line);
     let client = cursor.until(b' ').filter(|client| !client.is_empty())?;
     let _ident = cursor.until(b' ')?;
@@ -32,22 +37,19 @@ pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
     cursor.eat_all(b"] \"")?;
     let request = quoted(&mut cursor)?;
     cursor.eat(b' ')?;
-    let status = cursor.number().filter(|n| (100..=999).contains(n) || *n == 0)? as i64;
+    let status = status(&mut cursor)?;
     cursor.eat(b' ')?;
     out.push_str(attr::CLIENT_ADDRESS, client);
     if user.of(line) != b"-" {
         out.push_str(attr::USER_NAME, user);
     }
     self::request(line, request, out);
-    out.push_int(attr::STATUS, status);
-    match cursor.peek()? {
-        b'-' => cursor.pos += 1,
-        _ => {
-            let size = cursor.number()? as i64;
-            out.push_int(attr::RESPONSE_BODY_BYTES, size);
+    out.severity = severity::from_status(status.unwrap_or(0));
+    for (key, number) in [(attr::STATUS, status), (attr::RESPONSE_BODY_BYTES, count(&mut cursor)?)] {
+        if let Some(number) = number {
+            out.push_int(key, number);
         }
     }
-    out.severity = severity::from_status(status);
     out.body = Text::Line(Span::new(0, line.len()));
     if cursor.at_end() {
         return Some(());
@@ -67,14 +69,55 @@ pub(super) fn parse(line: &[u8], out: &mut Parsed) -> Option<()> {
             return Some(());
         }
         cursor.eat(b' ')?;
+        if traefik(cursor, out).is_some() {
+            return Some(());
+        }
     }
     extras(&mut cursor, out);
     Some(())
 }
 
+/// A status, or `-` where there is none.
+pub(super) fn status(cursor: &mut Cursor<'_>) -> Option<Option<i64>> {
+    count(cursor).filter(|status| status.is_none_or(|n| (100..=999).contains(&n) || n == 0))
+}
+
+/// A number, or `-` for none.
+pub(super) fn count(cursor: &mut Cursor<'_>) -> Option<Option<i64>> {
+    match cursor.eat(b'-') {
+        Some(()) => Some(None),
+        None => cursor.number().and_then(|n| i64::try_from(n).ok()).map(Some),
+    }
+}
+
+/// What Traefik puts behind the user agent: how many requests there were, the router, the server's URL, and the duration in milliseconds. The
+/// attributes have the names of Traefik's JSON.
+fn traefik(mut cursor: Cursor<'_>, out: &mut Parsed) -> Option<()> {
+    let requests = count(&mut cursor)?;
+    cursor.eat_all(b" \"")?;
+    let router = quoted(&mut cursor)?;
+    cursor.eat_all(b" \"")?;
+    let server = quoted(&mut cursor)?;
+    cursor.eat(b' ')?;
+    let nanos = cursor.number()?.checked_mul(1_000_000)?;
+    cursor.eat_all(b"ms").filter(|()| cursor.at_end())?;
+    if let Some(requests) = requests {
+        out.push_int("RequestCount", requests);
+    }
+    for (key, span) in [("RouterName", router), ("ServiceURL", server)] {
+        if span.of(cursor.line) != b"-" {
+            out.push_str(key, span);
+        }
+    }
+    out.push_int("Duration", i64::try_from(nanos).ok()?);
+    out.duration = Some(nanos);
+    out.time_is_start = true;
+    Some(())
+}
+
 /// The inside of a quoted field. nginx writes a quote as `\x22`, Apache as `\"`.
 #[inline]
-fn quoted(cursor: &mut Cursor<'_>) -> Option<Span> {
+pub(super) fn quoted(cursor: &mut Cursor<'_>) -> Option<Span> {
     let start = cursor.pos;
     loop {
         let at = cursor.pos + memchr(b'"', cursor.rest())?;
@@ -88,7 +131,7 @@ fn quoted(cursor: &mut Cursor<'_>) -> Option<Span> {
 
 /// `GET /path?query HTTP/1.1`; anything else (a TLS handshake on a plain port) has no parts.
 #[inline]
-fn request(line: &[u8], span: Span, out: &mut Parsed) {
+pub(super) fn request(line: &[u8], span: Span, out: &mut Parsed) {
     let text = span.of(line);
     let Some(method) = memchr(b' ', text).filter(|len| text[..*len].iter().all(u8::is_ascii_uppercase))
     else {
@@ -286,4 +329,35 @@ fn is_upstream(item: &[u8]) -> bool {
     !port.is_empty()
         && port.iter().all(u8::is_ascii_digit)
         && (host.contains(&b'.') || host.ends_with(b"]") || host == b"localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Attributes as `key=value`, then time, duration and whether the time is the start's.
+    fn read(line: &str) -> Option<String> {
+        let mut out = Parsed::default();
+        parse(line.as_bytes(), &mut out)?;
+        Some(crate::format::shown(line, &out))
+    }
+
+    /// Source of the format: <https://doc.traefik.io/traefik/observability/access-logs/>, "Common Log Format", and Traefik's formatter.
+    #[test]
+    fn traefik_common() {
+        let line = r#"10.0.0.9 - alice [25/Nov/2026:12:00:01 +0000] "GET /orders/17?x=1 HTTP/2.0" 503 5 "-" "curl/8" 42 "shop@docker" "http://172.18.0.3:80" 250ms"#;
+        assert_eq!(
+            read(line).unwrap(),
+            "client.address=10.0.0.9 user.name=alice http.request.method=GET url.path=/orders/17 url.query=x=1 network.protocol.name=http \
+             network.protocol.version=2.0 http.response.status_code=503 http.response.body.size=5 user_agent.original=curl/8 RequestCount=42 \
+             RouterName=shop@docker ServiceURL=http://172.18.0.3:80 Duration=250000000 | 1795608001000000 took 250 from its start, ERROR"
+        );
+        // No router took it, and nothing was answered.
+        let line = r#"10.0.0.9 - - [25/Nov/2026:12:00:01 +0000] "GET / HTTP/1.1" - - "-" "-" 43 "-" "-" 0ms"#;
+        assert_eq!(
+            read(line).unwrap(),
+            "client.address=10.0.0.9 http.request.method=GET url.path=/ network.protocol.name=http network.protocol.version=1.1 RequestCount=43 \
+             Duration=0 | 1795608001000000 took 0 from its start, INFO"
+        );
+    }
 }

@@ -38,6 +38,10 @@ pub(super) enum Role {
     Duration,
     /// When the operation began that the record tells of.
     StartTime,
+    /// An object that describes an HTTP request (Caddy).
+    Request,
+    /// What only an access line of Traefik has.
+    Traefik,
     /// Kept under the name that OpenTelemetry's conventions give it.
     Renamed(&'static str),
     Other,
@@ -82,7 +86,9 @@ pub(super) fn role(key: &[u8]) -> Role {
         b"duration_ms" | b"durationMs" | b"elapsed_ms" | b"elapsedMs" | b"took_ms" | b"latency_ms"
         | b"responseTime" | b"Elapsed" => Role::DurationMillis,
         b"request_time" => Role::DurationSeconds,
-        b"start_time" => Role::StartTime,
+        b"start_time" | b"StartUTC" => Role::StartTime,
+        b"request" => Role::Request,
+        b"DownstreamStatus" => Role::Traefik,
         b"duration" | b"elapsed" | b"took" | b"latency" => Role::Duration,
         _ => match context::field(key) {
             Some(field) => Role::Context(field),
@@ -255,7 +261,7 @@ fn part_of(whole: Text, text: &str, inner: &str) -> Text {
     part(whole, start, inner.len())
 }
 
-fn part(whole: Text, start: usize, len: usize) -> Text {
+pub(super) fn part(whole: Text, start: usize, len: usize) -> Text {
     let narrow = |span: Span| Span::new(span.start as usize + start, span.start as usize + start + len);
     match whole {
         Text::Line(span) => Text::Line(narrow(span)),

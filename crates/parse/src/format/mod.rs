@@ -5,6 +5,7 @@
 
 mod access;
 mod app;
+mod envoy;
 mod errorlog;
 mod fields;
 mod golog;
@@ -21,10 +22,10 @@ use crate::parsed::{Parsed, Text};
 /// A known format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Format {
-    /// One JSON object a line: zap, logrus, zerolog, slog, pino, bunyan, winston, logback, ECS, CLEF, structlog, GCP.
+    /// One JSON object a line: zap, logrus, zerolog, slog, pino, bunyan, winston, logback, ECS, CLEF, structlog, GCP, Caddy, Traefik.
     Json,
     Logfmt,
-    /// Common and combined access logs of nginx and Apache, with what nginx configurations add to them.
+    /// Common and combined access logs of nginx, Apache and Traefik, with what configurations add to them; Envoy's default format.
     Access,
     /// nginx's and Apache's error logs.
     ErrorLog,
@@ -146,4 +147,29 @@ impl Format {
 /// The line as the body, with trace ids that it names in a known way.
 pub(crate) fn plain(line: &[u8], out: &mut Parsed) {
     out.body = Text::Line(crate::parsed::Span::new(0, line.len()));
+}
+
+/// What tests look at: attributes as `key=value`, then the time in microseconds since the Unix epoch, the duration in milliseconds, and the severity.
+#[cfg(test)]
+fn shown(line: &str, out: &Parsed) -> String {
+    use crate::parsed::Value;
+    let attrs = out.attrs.iter().map(|attr| {
+        let key = out.text(line, attr.key);
+        match attr.value {
+            Value::Str(text) | Value::Json(text) => format!("{key}={}", out.text(line, text)),
+            Value::Int(n) => format!("{key}={n}"),
+            Value::Double(x) => format!("{key}={x}"),
+            Value::Bool(b) => format!("{key}={b}"),
+        }
+    });
+    let time = out.time.and_then(|when| when.unix()).map_or("no time".into(), |n| (n / 1_000).to_string());
+    let took = out.duration.map_or(String::new(), |nanos| format!(" took {}", nanos as f64 / 1e6));
+    let start = if out.time_is_start { " from its start" } else { "" };
+    let severity = match out.severity.0 {
+        9 => "INFO",
+        13 => "WARN",
+        17 => "ERROR",
+        _ => "other",
+    };
+    format!("{} | {time}{took}{start}, {severity}", attrs.collect::<Vec<_>>().join(" "))
 }

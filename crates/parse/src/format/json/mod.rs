@@ -3,6 +3,7 @@
 //! The top level is read in one pass; nested objects and arrays are passed over and kept as their text, except where a logger nests
 //! what belongs to the record (ECS, MDC, errors). Text without escapes stays where it is.
 
+mod proxy;
 mod scan;
 mod template;
 mod value;
@@ -66,10 +67,18 @@ struct Deferred {
     name: Option<Text>,
     numeric_level: bool,
     event: bool,
+    caddy: bool,
+    traefik: bool,
 }
 
 impl Deferred {
     fn settle(&self, line: &str, out: &mut Parsed) {
+        if self.caddy {
+            proxy::caddy(line, out);
+        }
+        if self.traefik {
+            proxy::traefik(line, out);
+        }
         if let Some(name) = self.name {
             let key = if self.numeric_level { attr::SERVICE } else { attr::LOGGER };
             out.push(Text::Static(key), Value::Str(name));
@@ -182,6 +191,7 @@ fn value(
         _ => {
             let span = scan.number()?;
             deferred.numeric_level |= role == Role::Level;
+            deferred.traefik |= role == Role::Traefik;
             fields::take_number(role, key, span, line, out);
         }
     }
@@ -218,6 +228,10 @@ fn nested(
             object(&mut inner, out, deferred, Nesting { depth, prefix: key }).is_some()
         }
         Role::Error | Role::Stack => error(inner, line, out),
+        Role::Request => {
+            deferred.caddy = proxy::request(inner, line, out);
+            deferred.caddy
+        }
         Role::Caller => {
             let Some(file) = find(inner, b"file") else { return false };
             out.push_str(attr::CODE_FILE, file);
