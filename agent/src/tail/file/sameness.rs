@@ -78,3 +78,79 @@ impl Followed {
         Ok(idle)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::SourceConfig;
+    use crate::stats::TailStats;
+    use crate::tail::bodies::Bodies;
+    use crate::tail::discover::Source;
+    use crate::tail::file::{Life, Turn};
+    use crate::tail::{LINE_BYTES, TURN_BYTES};
+
+    /// So much is acknowledged of a file that an earlier run has read to its end.
+    const ACKED: usize = 2_030;
+
+    /// Whether a file is taken for the one that was saved, if it is written anew after it was recognised: before it is opened to be followed, or then.
+    fn continues(text: &[u8], before: &[u8], after: &[u8]) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.log");
+        let config = SourceConfig { include: vec![path.display().to_string()], ..SourceConfig::default() };
+        let source = Source::new(&config, &TailStats::default()).unwrap();
+        let open = |life| {
+            Followed::open(&source, &path, &fs::metadata(&path).unwrap(), File::open(&path).unwrap(), life)
+                .unwrap()
+        };
+        fs::write(&path, text).unwrap();
+        let mut earlier = open(Life::new(0));
+        let (mut buf, mut bodies) = (vec![0; LINE_BYTES + TURN_BYTES], Bodies::new());
+        bodies.open(1, |_| {});
+        while earlier.turn(&mut buf, 0, &mut bodies).unwrap() == Turn::Read {}
+        earlier.acknowledge(ACKED as u64);
+        let saved = earlier.saved();
+        assert!(identity::is_same(&saved, &File::open(&path).unwrap()).unwrap());
+
+        let replace = |text| {
+            // As it is, where nothing happens: also the time of writing.
+            if fs::read(&path).unwrap() != text {
+                fs::write(&path, text).unwrap();
+            }
+        };
+        replace(before);
+        let followed = open(Life::of(&saved).unwrap());
+        replace(after);
+        followed.continues(&saved).unwrap()
+    }
+
+    #[test]
+    fn what_happens_between_two_looks_is_noticed() {
+        let text: Vec<u8> = (0..40).flat_map(|n| format!("{n:02} {:096}\n", n * 7).into_bytes()).collect();
+        let grown = [&text[..], b"one more line\n"].concat();
+        assert!(continues(&text, &text, &text));
+        assert!(continues(&text, &grown, &grown));
+        assert!(continues(&text, &text, &grown));
+
+        let with = |at: usize| {
+            let mut text = grown.clone();
+            text[at] = b'#';
+            text
+        };
+        let others = [
+            ("cut", Vec::new()),
+            ("cut within what is acknowledged", text[..ACKED - 1].to_vec()),
+            ("cut behind what is acknowledged", text[..ACKED + 1].to_vec()),
+            ("written anew with other lines", vec![b'#'; grown.len()]),
+            ("written anew with another beginning", with(10)),
+            ("written anew with another end", with(text.len() - 1)),
+        ];
+        for (what, other) in others {
+            assert!(!continues(&text, &other, &other), "{what} before it was opened");
+            assert!(!continues(&text, &text, &other), "{what} after it was opened");
+        }
+        // Only what was read as it was opened tells this.
+        assert!(!continues(&text, &text, &with(ACKED - 1)), "other lines are acknowledged");
+    }
+}
