@@ -1,5 +1,6 @@
 use super::*;
 use crate::attr;
+use crate::zone::Zone;
 use proptest::prelude::*;
 
 /// What came out, as text: `start-end time body | type: message | issues`.
