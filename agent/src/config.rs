@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_parse::{Pattern, PatternConfig, PatternError, Zone};
+use weir_parse::{Charset, Pattern, PatternConfig, PatternError, Zone};
 use weir_runtime::Period;
 use weir_runtime::config::Validate;
 
 /// Shortest time between two samples of the host: below it sysinfo's shares of processor time are noise
 /// (its `MINIMUM_CPU_UPDATE_INTERVAL`).
 const HOST_METRICS_MIN: Duration = Duration::from_millis(200);
+
+/// What `encoding` is by default.
+const UTF_8: &str = "utf-8";
 
 /// The agent: what it reads, receives and measures.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +82,9 @@ pub struct SourceConfig {
     pub path_pattern: Option<String>,
     /// Resource attributes; `${group}` stands for a group of `path_pattern`.
     pub attributes: BTreeMap<String, String>,
+    /// In which encoding the text is written: `utf-8`, `gbk`, `gb18030`, `utf-16le`, `windows-1252` or another of the web's. A file that begins with UTF-16's
+    /// byte order mark is read as UTF-16, whatever stands here.
+    pub encoding: String,
     /// How the lines are written, where that is not to be detected.
     pub format: FormatConfig,
     /// Lines that tell how long a call took become spans, too: access lines, and those with a trace id, a span id and a duration.
@@ -93,6 +99,7 @@ impl Default for SourceConfig {
             start: Start::default(),
             path_pattern: None,
             attributes: BTreeMap::new(),
+            encoding: UTF_8.into(),
             format: FormatConfig::default(),
             derive_spans: true,
         }
@@ -173,6 +180,12 @@ impl Validate for Config {
                 } else if !glob.starts_with('/') {
                     problems.push(format!("agent.sources[{i}]: the glob `{glob}` must begin with /"));
                 }
+            }
+            if Charset::of(&source.encoding).is_none() {
+                problems.push(format!(
+                    "agent.sources[{i}].encoding: `{}` is none in which lines can be found; write for example utf-8, gbk or utf-16le",
+                    source.encoding
+                ));
             }
             if let Err(error) = source.format.pattern() {
                 problems.push(format!("agent.sources[{i}].format: {error}"));

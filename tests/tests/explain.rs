@@ -86,6 +86,38 @@ fn compressed_and_piped_input_gives_the_same_records() {
 }
 
 #[test]
+fn other_encodings_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "2026-11-25 12:00:00,123 WARN a.B - 一杯茶 \u{a0a}\n";
+    let marked = folder.path().join("marked.log");
+    let utf16 = format!("\u{feff}{}", line.repeat(3));
+    fs::write(&marked, utf16.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
+    let found = json(&["--json", marked.to_str().unwrap()]);
+    assert_eq!((&found["encoding"], &found["format"]), (&"UTF-16LE".into(), &"app".into()));
+    let lines: Vec<_> = found["records"].as_array().unwrap().iter().map(|record| &record["line"]).collect();
+    assert_eq!(lines, [1, 2, 3]);
+    assert_eq!(found["records"][1]["start"], 2 + 2 * line.encode_utf16().count());
+    assert!(found["records"][2]["body"].as_str().unwrap().contains("一杯茶 \u{a0a}"), "{found}");
+
+    let named = folder.path().join("named.log");
+    fs::write(&named, b"\xd2\xbb\xb1\xad\xb2\xe8\n").unwrap();
+    let config = folder.path().join("weir.yaml");
+    let source = |encoding: &str| {
+        let text =
+            format!("agent: {{sources: [{{include: ['{}'], encoding: {encoding}}}]}}", named.display());
+        fs::write(&config, text).unwrap();
+        explain(&["--config", config.to_str().unwrap(), named.to_str().unwrap()])
+    };
+    let shown = stdout(&source("gbk"));
+    assert!(shown.contains("\nencoding   GBK\n") && shown.contains("\n    | 一杯茶\n"), "{shown}");
+    let shown = stdout(&source("utf-8"));
+    assert!(!shown.contains("encoding") && shown.contains("\nnote       1 not UTF-8\n"), "{shown}");
+    let refused = source("klingon");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("agent.sources[0].encoding: `klingon`"), "{said}");
+}
+
+#[test]
 fn a_configuration_applies_where_it_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().canonicalize().unwrap();

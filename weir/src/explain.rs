@@ -13,7 +13,7 @@ use weir_model::otlp::{SpanKind, StatusCode};
 use weir_parse::derive::Try;
 use weir_parse::settle::{Evidence, Source};
 use weir_parse::stream::Record;
-use weir_parse::{Derived, Explanation, Options, Value, Wrapper, ZoneName};
+use weir_parse::{Charset, Derived, Explanation, Options, Value, Wrapper, ZoneName};
 
 use crate::config::Config;
 
@@ -212,6 +212,7 @@ fn as_json(args: &ExplainArgs, head: &Head, found: &Explanation, records: Vec<Js
     json!({
         "file": args.file.to_string_lossy(),
         "compressed": head.compressed,
+        "encoding": found.charset.name(),
         "bytes": head.bytes.len(),
         "whole": head.whole,
         "source": head.settings.source,
@@ -260,6 +261,9 @@ fn as_text(
     for (key, value) in &head.settings.attributes {
         writeln!(out, "resource   {key} = {value}")?;
     }
+    if found.charset != Charset::default() {
+        writeln!(out, "encoding   {}", found.charset.name())?;
+    }
     writeln!(out, "format     {}", found.reason())?;
     let matched: Vec<String> = found
         .detected
@@ -282,11 +286,12 @@ fn as_text(
         _ => String::new(),
     };
     writeln!(out, "times      {}{zone}", found.time_reason())?;
+    let no_text = format!("not {}", found.charset.name());
     for (name, n) in [
         ("empty lines", counts.blank),
         ("cut at a limit or without an end", counts.truncated),
         ("not of the format", counts.unparsed),
-        ("not UTF-8", counts.invalid_utf8),
+        (no_text.as_str(), counts.invalid_utf8),
     ] {
         if n > 0 {
             writeln!(out, "note       {n} {name}")?;

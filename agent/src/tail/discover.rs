@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use anyhow::Context;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use regex::Regex;
 use weir_parse::settle::Evidence;
-use weir_parse::{Options, Pattern, Zone};
+use weir_parse::{Charset, Options, Pattern, Zone};
 
 use super::watch::Key;
 use super::{TURN_BYTES, identity};
@@ -33,6 +34,7 @@ pub(super) struct Source {
     pub(super) start: Start,
     pub(super) derive_spans: bool,
     pub(super) stats: Arc<SourceStats>,
+    charset: Charset,
     pattern: Option<Arc<Pattern>>,
     zone: Option<Zone>,
 }
@@ -61,13 +63,15 @@ impl Source {
             start: config.start,
             derive_spans: config.derive_spans,
             stats: stats.source(config.include.first().map_or("", String::as_str)),
+            charset: Charset::of(&config.encoding)
+                .with_context(|| format!("`{}` is no encoding", config.encoding))?,
             pattern: config.format.pattern()?.map(Arc::new),
             zone: config.format.zone()?,
         })
     }
 
-    /// What is known of a file before its first line from `from` on is read.
-    pub(super) fn options(&self, metadata: &Metadata, from: u64) -> Options {
+    /// What is known of a file that begins with the bytes `first` before its first line from `from` on is read.
+    pub(super) fn options(&self, metadata: &Metadata, first: &[u8], from: u64) -> Options {
         let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let evidence = Evidence {
             modified: modified.map(|since| since.as_nanos() as u64),
@@ -75,7 +79,12 @@ impl Source {
             zone: self.zone.clone(),
             host_zone: host_zone(),
         };
-        Options { pattern: self.pattern.clone(), evidence, regions: Some(|name| TimeZone::get(name).ok()) }
+        Options {
+            pattern: self.pattern.clone(),
+            evidence,
+            charset: self.charset.marked(first),
+            regions: Some(|name| TimeZone::get(name).ok()),
+        }
     }
 
     /// Whether the globs name a path.
@@ -195,7 +204,7 @@ pub fn file_settings(config: &Config, path: &Path, metadata: &Metadata) -> anyho
     let source = sources.iter().position(|source| source.names(path));
     let settings = |by: &Source, attributes| FileSettings {
         source,
-        options: by.options(metadata, 0),
+        options: by.options(metadata, &[], 0),
         attributes,
         derive_spans: by.derive_spans,
     };

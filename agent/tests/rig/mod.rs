@@ -85,6 +85,7 @@ pub(crate) struct Rig {
     log: MemoryLog,
     mood: watch::Sender<Mood>,
     pub(crate) start: Start,
+    pub(crate) encoding: &'static str,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) metrics: Metrics,
     running: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
@@ -100,6 +101,7 @@ impl Rig {
             log: MemoryLog::new(Lane { signal: Signal::Logs, partition: 0 }),
             mood: watch::Sender::new(Mood::Takes),
             start: Start::Beginning,
+            encoding: "utf-8",
             disk: Arc::new(RealDisk),
             metrics: Metrics::new(),
             running: None,
@@ -141,7 +143,12 @@ impl Rig {
 
     pub(crate) async fn start(&mut self) {
         let include = vec![format!("{}/logs/app*", self.folder.path().display())];
-        let sources = vec![SourceConfig { include, start: self.start, ..SourceConfig::default() }];
+        let sources = vec![SourceConfig {
+            include,
+            start: self.start,
+            encoding: self.encoding.into(),
+            ..SourceConfig::default()
+        }];
         let loopback = "127.0.0.1:0".parse().unwrap();
         let config = Config {
             sources,

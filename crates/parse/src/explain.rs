@@ -2,6 +2,7 @@
 //!
 //! The records are those of a [`Stream`] that reads the source from its beginning, as an agent does on the first day.
 
+use crate::charset::Charset;
 use crate::decision::{Decision, Locked};
 use crate::detect::{Detected, detect};
 use crate::format::Format;
@@ -11,6 +12,8 @@ use crate::stream::{Counts, Event, Options, Record, Stream};
 /// The decisions about a source, and what they rest on.
 #[derive(Debug, Clone)]
 pub struct Explanation {
+    /// How the source is written.
+    pub charset: Charset,
     /// How often each candidate matched the first lines.
     pub detected: Detected,
     /// What was decided in the end; `None` for a source without a line.
@@ -69,7 +72,8 @@ pub fn explain(
     lines: usize,
     show: &mut impl FnMut(usize, &Record<'_>),
 ) -> Explanation {
-    let detected = detect(bytes);
+    let charset = options.charset.marked(bytes);
+    let detected = detect(&charset.text(bytes));
     let (_, zone_from) = settle::zone(&options.evidence, detected.last_time);
     let pattern = options.pattern.clone();
     let mut times = [Source::Line, Source::Wrapper, Source::Settled, Source::None].map(|source| (source, 0));
@@ -79,7 +83,7 @@ pub fn explain(
         Event::Decision(Decision::Lock { locked: found, .. }) => locked = Some(found),
         Event::Decision(_) => {}
         Event::Record(record) => {
-            line += memchr::memchr_iter(b'\n', &bytes[at..record.start as usize]).count();
+            line += charset.line_ends(&bytes[at..record.start as usize], at as u64).count();
             at = record.start as usize;
             if let Some((_, n)) = times.iter_mut().find(|(source, _)| *source == record.time_source) {
                 *n += 1;
@@ -100,7 +104,7 @@ pub fn explain(
         (Some(pattern), _) => pattern.rule(),
         (None, format) => format.unwrap_or_default().rule(),
     };
-    Explanation { detected, locked, zone_from, rule, times, counts }
+    Explanation { charset, detected, locked, zone_from, rule, times, counts }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //!
 //! - [`stream`]: the whole path for one file, which is what an agent uses
 //! - [`format`]: one matcher per known format; [`parsed`]: what they fill in
+//! - [`charset`]: text that is no UTF-8
 //! - [`wrapper`]: Docker's json-file and CRI around any format
 //! - [`detect`]: which format a file has; [`decision`]: the durable form of what was decided
 //! - [`trace`]: which lines continue a stack trace, and the exception in it
@@ -18,6 +19,7 @@
 //! - [`explain`](mod@explain): what is decided about a source, and why
 
 pub mod attr;
+pub mod charset;
 pub mod context;
 pub mod decision;
 pub mod derive;
@@ -35,6 +37,7 @@ pub mod trace;
 pub mod wrapper;
 pub mod zone;
 
+pub use charset::Charset;
 pub use decision::{Decision, Locked};
 pub use derive::{Derived, derive};
 pub use explain::{Explanation, explain};

@@ -75,7 +75,7 @@ impl Issues {
     pub const TRUNCATED: Issues = Issues(1);
     /// It says a time that is none.
     pub const BAD_TIME: Issues = Issues(2);
-    /// Bytes that are no UTF-8 were replaced.
+    /// Bytes that are no text in the source's encoding were replaced.
     pub const INVALID_UTF8: Issues = Issues(4);
     /// The file's format does not match this line: it is kept as plain text.
     pub const UNPARSED: Issues = Issues(8);

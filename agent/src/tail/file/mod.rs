@@ -31,6 +31,9 @@ pub(super) use reading::Turn;
 /// How long a file whose name is gone is still followed: its writer may not have noticed.
 const ROTATE_WAIT: Duration = Duration::from_secs(5);
 
+/// A file that begins with a byte order mark of UTF-16 is of that encoding.
+const ORDER_MARK_BYTES: u64 = 2;
+
 /// Where bytes come from.
 #[derive(Debug)]
 enum Content {
@@ -66,6 +69,8 @@ pub(super) struct Followed {
     carry: Vec<u8>,
     /// Bytes of the unfinished line that were dropped because it is over the limit.
     dropped: u64,
+    /// The last one of them: it may be a half of a line's end.
+    passed: u8,
     stream: Stream,
     /// What was decided about the file and may be needed to read it again.
     decisions: Vec<Decision>,
@@ -99,8 +104,11 @@ impl Followed {
         saved: Life,
     ) -> io::Result<Self> {
         let mark = saved.saved.as_ref().map(Mark::of).unwrap_or_default();
+        let mark_bytes = saved.from.min(ORDER_MARK_BYTES);
+        let mut first = Vec::new();
         let (head, content, last) = match identity::is_gzip(path) {
             false => {
+                first = identity::first(&file, mark_bytes)?;
                 (Head::open(&file, mark, saved.from)?, Content::Plain, identity::before(&file, saved.from)?)
             }
             true => {
@@ -123,7 +131,8 @@ impl Followed {
                 let (device, inode) = identity::key(metadata);
                 let known = Box::new(Saved { path: path.to_owned(), device, inode, ..known });
                 let mut decoder = Box::new(MultiGzDecoder::new(file.try_clone()?));
-                io::copy(&mut decoder.by_ref().take(saved.from), &mut io::sink())?;
+                decoder.by_ref().take(mark_bytes).read_to_end(&mut first)?;
+                io::copy(&mut decoder.by_ref().take(saved.from - mark_bytes), &mut io::sink())?;
                 (head, Content::Gzip { decoder, ended: false, saved: known }, Vec::new())
             }
         };
@@ -141,8 +150,9 @@ impl Followed {
             read: saved.from,
             carry: Vec::new(),
             dropped: 0,
+            passed: 0,
             stream: Stream::new(
-                source.options(metadata, saved.from),
+                source.options(metadata, &first, saved.from),
                 saved.decisions.iter().cloned(),
                 saved.from,
             ),

@@ -75,11 +75,12 @@ impl Followed {
     /// Takes bytes of which the first `kept` are the unfinished line.
     fn take(&mut self, mut bytes: &[u8], kept: usize, now: u64, out: &mut Bodies) {
         if self.dropped > 0 {
-            let Some(newline) = memchr::memchr(b'\n', &bytes[kept..]) else {
+            let Some(line_end) = self.line_end(&bytes[kept..]) else {
                 self.dropped += (bytes.len() - kept) as u64;
+                self.passed = bytes.last().copied().unwrap_or(self.passed);
                 return;
             };
-            let rest = &bytes[kept + newline + 1..];
+            let rest = &bytes[kept + line_end..];
             let end = self.read - rest.len() as u64;
             self.parse(Input::CutLine { head: &bytes[..kept], end }, now, out);
             self.dropped = 0;
@@ -87,13 +88,23 @@ impl Followed {
         }
         let used = self.parse(Input::Lines(bytes), now, out);
         let line = &bytes[used..];
-        let hole = line.iter().take_while(|byte| **byte == 0).count();
+        let hole = self.stream.charset().hole(line);
         self.stream.skip(hole as u64);
         let line = &line[hole..];
         let held = line.len().min(LINE_BYTES);
         self.carry.clear();
         self.carry.extend_from_slice(&line[..held]);
         self.dropped = (line.len() - held) as u64;
+        self.passed = line.last().copied().unwrap_or(0);
+    }
+
+    /// Where the line that is over the limit ends in the bytes that were just read.
+    fn line_end(&self, bytes: &[u8]) -> Option<usize> {
+        let (charset, offset) = (self.stream.charset(), self.read - bytes.len() as u64);
+        // A line's end may begin in what was dropped.
+        let border = [self.passed, *bytes.first()?];
+        let over = charset.line_ends(&border, offset - 1).next().map(|end| end - 1);
+        over.or_else(|| charset.line_ends(bytes, offset).next())
     }
 
     /// Runs the parser over something. What it decides is kept, what is a record is written. Returns how many bytes it took.

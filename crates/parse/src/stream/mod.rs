@@ -7,11 +7,13 @@
 mod bare;
 mod chunk;
 mod decide;
+mod decoded;
 mod finish;
 mod lanes;
 #[cfg(test)]
 mod tests;
 
+use crate::charset::Charset;
 use crate::decision::{Decision, Locked};
 use crate::format::{self, Format};
 use crate::parsed::{Issues, Parsed};
@@ -42,6 +44,8 @@ pub struct Options {
     /// The format that the user set; it is then not detected.
     pub pattern: Option<Arc<Pattern>>,
     pub evidence: Evidence,
+    /// How the source is written. A byte order mark that is read overrides it; whoever reads from further on has looked for one.
+    pub charset: Charset,
     /// Looks up the rules of a region by its name, for zones that were recorded.
     pub regions: Option<fn(&str) -> Option<TimeZone>>,
 }
@@ -107,6 +111,9 @@ pub struct Stream {
     /// Recorded decisions that lie ahead.
     upcoming: VecDeque<Decision>,
     position: u64,
+    charset: Charset,
+    /// Lines of another encoding than UTF-8.
+    decoded: decoded::Decoded,
     /// Records before this may have been sent by an earlier reader, so that nothing new is decided.
     fixed_until: u64,
     /// How far the announced holds reach.
@@ -160,8 +167,11 @@ impl Stream {
             options.evidence.zone.clone().unwrap_or_else(|| options.evidence.host_zone.clone()),
             options.evidence.modified,
         );
+        let charset = options.charset;
         let mut stream = Self {
             options,
+            charset,
+            decoded: decoded::Decoded::default(),
             matcher: Matcher::Known(Format::Plain),
             locked: None,
             settler,
@@ -220,11 +230,16 @@ impl Stream {
     ///
     /// A line may not exceed what the caller can buffer: [`Self::push_cut`] takes the head of one that does.
     pub fn push(&mut self, chunk: &[u8], emit: &mut impl FnMut(Event<'_>)) -> usize {
-        let Some(whole) = memchr::memrchr(b'\n', chunk).map(|end| end + 1) else { return 0 };
+        self.recognise(chunk);
+        let charset = self.charset;
+        let Some(whole) = charset.line_ends(chunk, self.position).next_back() else { return 0 };
         // Behind what an earlier reader may have sent the format may be looked for anew.
         let known = self.fixed_until.saturating_sub(self.position).min(whole as u64) as usize;
-        let known = match known.checked_sub(1) {
-            Some(last) => last + memchr::memchr(b'\n', &chunk[last..whole]).map_or(0, |end| end + 1),
+        let known = match known.checked_sub(charset.unit()) {
+            Some(last) => {
+                let mut ends = charset.line_ends(&chunk[last..whole], self.position + last as u64);
+                last + ends.find(|end| last + end >= known).unwrap_or(0)
+            }
             None => 0,
         };
         for lines in [&chunk[..known], &chunk[known..whole]] {
@@ -237,6 +252,9 @@ impl Stream {
 
     /// Takes whole lines.
     fn push_whole(&mut self, chunk: &[u8], emit: &mut impl FnMut(Event<'_>)) {
+        if !self.charset.is_utf8() {
+            return self.push_decoded(chunk, emit);
+        }
         self.look(chunk, emit);
         self.hold(self.position + chunk.len() as u64, emit);
         let offset = self.position;
@@ -255,14 +273,36 @@ impl Stream {
     /// Takes a line of which only `head` is at hand: it is longer than the caller's buffer, or the source ended without a line end.
     /// `end` is where the next line begins. Its record is flagged truncated.
     pub fn push_cut(&mut self, head: &[u8], end: u64, emit: &mut impl FnMut(Event<'_>)) {
-        self.look(head, emit);
-        self.hold(end, emit);
+        self.recognise(head);
         let start = self.position;
-        self.counts.dropped_bytes += (end - start).saturating_sub(head.len() as u64 + 1);
-        let line = Chunk::new(head);
-        self.line(line, 0..head.len(), start, end, Issues::TRUNCATED, emit);
+        self.counts.dropped_bytes += (end - start).saturating_sub((head.len() + self.charset.unit()) as u64);
+        if self.charset.is_utf8() {
+            self.single(head, end, Issues::TRUNCATED, emit);
+        } else {
+            self.cut_decoded(head, end, emit);
+        }
+    }
+
+    /// Takes a line alone, of which `end` is the end in the source.
+    fn single(&mut self, text: &[u8], end: u64, issues: Issues, emit: &mut impl FnMut(Event<'_>)) {
+        self.look(text, emit);
+        self.hold(end, emit);
+        let line = Chunk::new(text);
+        self.line(line, 0..text.len(), self.position, end, issues, emit);
         self.keep_slice(line);
         self.position = end;
+    }
+
+    /// How the source is written, as far as is known.
+    pub fn charset(&self) -> Charset {
+        self.charset
+    }
+
+    /// Looks for a byte order mark in what is at the beginning of the source.
+    fn recognise(&mut self, bytes: &[u8]) {
+        if self.position == 0 {
+            self.charset = self.options.charset.marked(bytes);
+        }
     }
 
     /// Passes over zeros at [`Self::position`] that no line end has followed yet: a hole may be larger than what the caller can buffer.
@@ -300,9 +340,10 @@ impl Stream {
             Some(0) => line.iter().take_while(|b| **b == 0).count(),
             _ => 0,
         };
-        self.counts.hole_bytes += hole as u64;
+        let in_source = (hole * self.charset.unit()) as u64;
+        self.counts.hole_bytes += in_source;
         // The record begins behind it, however much of the hole came with the line.
-        let start = start + hole as u64;
+        let start = start + in_source;
         let mut at = at.start + hole..at.end;
         if at.len() > limits::BODY_BYTES {
             issues.add(Issues::TRUNCATED);

@@ -280,3 +280,101 @@ proptest! {
         prop_assert_eq!(records, whole, "{}", String::from_utf8_lossy(&input));
     }
 }
+
+/// Places and bodies of records, read in parts that end at `cuts`, from `from` on.
+fn places(
+    input: &[u8],
+    charset: Charset,
+    cuts: &[usize],
+    from: usize,
+    decisions: Vec<Decision>,
+) -> (Vec<(usize, usize, String)>, Vec<Decision>) {
+    let options = Options { charset, ..Options::default() };
+    let mut stream = Stream::new(options, decisions, from as u64);
+    let (mut records, mut announced) = (Vec::new(), Vec::new());
+    let mut emit = |event: Event<'_>| match event {
+        Event::Decision(decision) => announced.push(decision),
+        Event::Record(record) => {
+            assert_eq!(record.parsed.issues, Issues::NONE, "{}", record.text);
+            records.push((record.start as usize, record.end as usize, record.text.to_owned()));
+        }
+    };
+    let mut at = from;
+    for &to in cuts.iter().filter(|cut| **cut >= from).chain([&input.len()]) {
+        at += stream.push(&input[at..to], &mut emit);
+    }
+    stream.cut(&mut emit);
+    assert_eq!(at, input.len());
+    (records, announced)
+}
+
+#[test]
+fn places_in_other_encodings_are_those_of_the_source() {
+    // The second line has characters with the byte of a line end in UTF-16.
+    let text = "2026-11-25 12:00:00,123 INFO a.B - 一杯茶\r\n2026-11-25 12:00:01,123 WARN a.B - \u{a0a}\u{a00}上\n\
+                2026-11-25 12:00:02,123 ERROR a.B - 失败\njava.lang.Error: 没有茶\n\tat a.B.c(B.java:7)\n";
+    let bodies = |records: &[(usize, usize, String)]| {
+        records.iter().map(|record| record.2.clone()).collect::<Vec<_>>()
+    };
+    let (expect, _) = places(text.as_bytes(), Charset::default(), &[], 0, Vec::new());
+    assert_eq!(expect.len(), 3);
+    let utf16 = |mark: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        [mark, text].concat().encode_utf16().flat_map(bytes).collect()
+    };
+    let charset = |label| Charset::of(label).unwrap();
+    // Those two characters are in none of the encodings of China but the last.
+    let (gb18030, _, _) = encoding_rs::GB18030.encode(text);
+    for (input, charset, told) in [
+        (utf16("\u{feff}", u16::to_le_bytes), Charset::default(), "utf-16le"),
+        (utf16("\u{feff}", u16::to_be_bytes), charset("gbk"), "utf-16be"),
+        (utf16("", u16::to_le_bytes), charset("utf-16"), "utf-16"),
+        (utf16("", u16::to_be_bytes), charset("utf-16be"), "utf-16be"),
+        (gb18030.into_owned(), charset("gb18030"), "gb18030"),
+    ] {
+        let (whole, decisions) = places(&input, charset, &[], 0, Vec::new());
+        assert_eq!(bodies(&whole), bodies(&expect), "{told}");
+        let told = Charset::of(told).unwrap();
+        for (start, end, body) in &whole {
+            let mut text = String::new();
+            told.decode(&input[*start..*end], *start as u64, true, &mut text);
+            assert_eq!(text.replace("\r\n", "\n").trim_end(), body, "at {start} of {}", told.name());
+        }
+        assert_eq!(whole.last().unwrap().1, input.len());
+        for cut in 0..input.len() {
+            let (parts, _) = places(&input, charset, &[cut], 0, decisions.clone());
+            assert_eq!(parts, whole, "{} in two parts at {cut}", told.name());
+        }
+        let each: Vec<usize> = (0..input.len()).collect();
+        assert_eq!(places(&input, charset, &each, 0, decisions.clone()).0, whole, "{}", told.name());
+        // Whoever reads on looks for the mark at the beginning.
+        for (nth, (start, ..)) in whole.iter().enumerate() {
+            let (rest, _) = places(&input, charset.marked(&input), &[], *start, decisions.clone());
+            assert_eq!(rest, whole[nth..], "{} from {start}", told.name());
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_and_lines_that_are_cut() {
+    let options = Options { charset: Charset::of("gbk").unwrap(), ..Options::default() };
+    let mut stream = Stream::new(options, [], 0);
+    let mut records = Vec::new();
+    let mut emit = |event: Event<'_>| {
+        if let Event::Record(record) = event {
+            records.push(show(&record));
+        }
+    };
+    stream.push(b"\xb2\xe8 \xff\n\xb2\n", &mut emit);
+    // Of a line of 100 bytes the first 5 are at hand, the last one a half of a character.
+    stream.push_cut(b"\xb2\xe8\xb2\xe8\xb2", 107, &mut emit);
+    stream.cut(&mut emit);
+    assert_eq!(stream.counts().invalid_utf8, 2);
+    assert_eq!(stream.counts().dropped_bytes, 94);
+    assert_eq!(records.len(), 3);
+    assert!(records[0].starts_with("0-5 ") && records[0].contains("茶 \u{fffd}"), "{records:?}");
+    assert!(records[1].starts_with("5-7 ") && records[1].contains("\u{fffd}"), "{records:?}");
+    assert!(
+        records[2].starts_with("7-107 ") && records[2].contains("茶茶") && !records[2].contains('\u{fffd}'),
+        "{records:?}"
+    );
+}
