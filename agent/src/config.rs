@@ -183,7 +183,7 @@ impl Validate for Config {
             }
             if Charset::of(&source.encoding).is_none() {
                 problems.push(format!(
-                    "agent.sources[{i}].encoding: `{}` is none in which lines can be found; write for example utf-8, gbk or utf-16le",
+                    "agent.sources[{i}].encoding: `{}` is not an encoding that can be read; write for example utf-8, gbk or utf-16le",
                     source.encoding
                 ));
             }
