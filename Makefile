@@ -31,7 +31,7 @@ test: test-web test-rust test-e2e ## Run every test
 
 test-rust: web libraries ## Run the tests of the Rust code, and of the whole system
 	@scripts/servers.sh
-	scripts/engine.sh kafka
+	for engine in kafka opensearch elasticsearch; do scripts/engine.sh $$engine || exit 1; done
 	scripts/sdks.sh install
 	cargo build --workspace --all-targets
 	cargo test --workspace

@@ -7,8 +7,8 @@ set -euo pipefail
 name=$1
 source="$(cd "$(dirname "$0")/.." && pwd)/tests/engines/$name"
 [ -f "$source/pom.xml" ] || { echo "there is no engine called $name" >&2; exit 2; }
-# A changed list of jars is another folder.
-hash=$(sha256sum <"$source/pom.xml" | cut -c1-12)
+# A changed list of jars, or another program that starts it, is another folder.
+hash=$(find "$source" -name pom.xml -o -name '*.java' | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-12)
 dir="${XDG_CACHE_HOME:-$HOME/.cache}/weir/engines/$name-$hash"
 if [ "${2:-}" = --where ] || [ -e "$dir/ready" ]; then
   echo "$dir"
@@ -16,8 +16,9 @@ if [ "${2:-}" = --where ] || [ -e "$dir/ready" ]; then
 fi
 
 need=()
-command -v java >/dev/null || need+=(openjdk-17-jdk-headless)
+command -v javac >/dev/null || need+=(openjdk-17-jdk-headless)
 command -v mvn >/dev/null || need+=(maven)
+command -v unzip >/dev/null || need+=(unzip)
 if [ ${#need[@]} -gt 0 ]; then
   apt-get update -qq >&2
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >&2
@@ -31,6 +32,15 @@ if [ ! -e "$dir/ready" ]; then
   rm -rf "$dir"
   mkdir "$dir"
   mvn -B -q -ntp -f "$source/pom.xml" dependency:copy-dependencies -DoutputDirectory="$dir/lib" -DincludeScope=runtime >&2
+  # A whole distribution comes packed.
+  for zip in "$dir"/lib/*.zip; do
+    [ -e "$zip" ] || continue
+    unzip -q "$zip" -d "$dir/unpacked" && rm -r "$dir/lib" && mv "$dir"/unpacked/*/* "$dir" && rm -r "$dir/unpacked"
+  done
+  # What starts it in a JVM of the test's own is compiled once, since that takes as long as a start.
+  if compgen -G "$source/*.java" >/dev/null; then
+    javac -cp "$dir/lib/*" -d "$dir/classes" "$source"/*.java >&2
+  fi
   touch "$dir/ready"
 fi
 echo "$dir"

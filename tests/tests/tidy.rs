@@ -46,25 +46,33 @@ fn layers() {
         never(pure, &effects);
     }
     let roles = ["weir-agent", "weir-collector", "weir-query-ui"];
-    let engines = ["weir-store-tantivy", "tantivy", "weir-transport-kafka", "rdkafka"];
+    let stores = ["weir-store-tantivy", "tantivy", "weir-store-elastic", "elasticsearch"];
+    let transports = ["weir-transport-kafka", "rdkafka"];
+    let engines = [&stores[..], &transports].concat();
     for role in roles {
         never(role, &roles);
         never(role, &engines);
     }
     never("weir-query-ui", &["weir-disk"]);
     never("weir-store", &engines);
-    never("weir-store-tantivy", &["weir-transport-kafka", "rdkafka"]);
+    never("weir-store-tantivy", &stores[2..]);
+    never("weir-store-elastic", &stores[..2]);
+    for store in ["weir-store-tantivy", "weir-store-elastic"] {
+        never(store, &transports);
+    }
     never("weir-transport", &["weir-store"]);
     never("weir-transport", &engines);
-    never("weir-transport-kafka", &["weir-store", "weir-store-tantivy", "tantivy"]);
+    never("weir-transport-kafka", &["weir-store"]);
+    never("weir-transport-kafka", &stores);
     for role in roles {
         never("weir-transport-kafka", &[role]);
+        never("weir-store-elastic", &[role]);
     }
     let weir: Vec<_> = of("weir-demo").iter().filter(|name| name.starts_with("weir")).collect();
     assert!(weir.is_empty(), "the demo is a stranger to Weir, but depends on {weir:?}");
     for (name, dependencies) in &all {
         let may = ["weir", "weir-bench", "weir-tests"].contains(&name.as_str());
-        for engine in ["weir-store-tantivy", "weir-transport-kafka"] {
+        for engine in ["weir-store-tantivy", "weir-store-elastic", "weir-transport-kafka"] {
             assert!(may || name == engine || !dependencies.contains(engine), "{name} names an engine");
         }
         assert!(!dependencies.contains("weir-testkit") || name == "weir-tests", "{name} is more than tests");

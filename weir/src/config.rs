@@ -99,7 +99,7 @@ impl Default for Collector {
     }
 }
 
-/// The embedded store.
+/// The store: in the data folder, or where `store.elastic.urls` are named, in a search engine. Shards and `unique_spans` are of the one in the data folder.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
@@ -109,12 +109,13 @@ pub(crate) struct Store {
     pub(crate) shard_bytes: ByteSize,
     /// Age at which a shard is sealed.
     pub(crate) shard_age: Period,
-    /// How long data is kept, counted from its arrival.
+    /// How long data is kept, counted from its arrival; in a search engine by whole days, counted from the records' own times.
     pub(crate) retain_age: Period,
-    /// How many bytes of sealed shards are kept per signal.
+    /// How many bytes of sealed shards are kept per signal; in a search engine of all indices with their copies.
     pub(crate) retain_bytes: ByteSize,
     /// How long after its arrival a span by OTLP or Zipkin that is sent again is recognised.
     pub(crate) unique_spans: Period,
+    pub(crate) elastic: weir_store_elastic::Config,
 }
 
 impl Default for Store {
@@ -126,6 +127,7 @@ impl Default for Store {
             retain_age: Period::secs(7 * 86_400),
             retain_bytes: ByteSize::gib(50),
             unique_spans: Period::secs(86_400),
+            elastic: weir_store_elastic::Config::default(),
         }
     }
 }
@@ -135,6 +137,7 @@ impl Validate for Config {
         self.agent.validate(problems);
         self.query.validate(problems);
         self.kafka.validate(problems);
+        self.store.elastic.validate(problems);
         if self.forward.to_kafka() && !self.kafka.is_used() {
             problems.push("forward.to: for `kafka`, name at least one broker in kafka.brokers".into());
         } else if !self.forward.to_kafka() && !self.forward.to.starts_with("http://") {

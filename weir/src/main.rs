@@ -5,6 +5,7 @@ mod collector;
 mod config;
 mod explain;
 mod status;
+mod store;
 mod up;
 mod wiring;
 

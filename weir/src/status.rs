@@ -11,9 +11,10 @@ use weir_query_ui::{
     Hole, ReceiverStatus, SignalCounts, SourceStatus, StageStatus, StatusReport, StatusSource,
 };
 use weir_runtime::Health;
-use weir_store_tantivy::TantivyStore;
 use weir_transport::disk_log::DiskLog;
 use weir_transport_kafka::Kafka;
+
+use crate::store::Store;
 
 /// Share of a log's largest size beyond which its reader counts as slow.
 const LOG_IS_BEHIND: f64 = 0.5;
@@ -30,7 +31,7 @@ pub(crate) struct Status {
     /// Where data enters this process.
     receivers: Vec<ReceiverStatus>,
     collector: Stats,
-    store: TantivyStore,
+    store: Store,
     logs: Arc<WatchedLogs>,
     health: Health,
 }
@@ -104,9 +105,7 @@ impl StatusSource for Status {
                 .map(|_| stage("kafka".into(), "carries what comes".into(), self.health.trouble(KAFKA))),
         );
         stages.extend(Signal::ALL.map(|signal| self.collector(signal)));
-        // Metric points have no shards.
-        let kept = [Signal::Logs, Signal::Spans];
-        stages.extend(kept.map(|signal| store(&self.store, signal)));
+        stages.extend(self.store.stages());
         StatusReport {
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,
@@ -140,7 +139,7 @@ impl Status {
         agent: Option<View>,
         receivers: Vec<ReceiverStatus>,
         collector: Stats,
-        store: TantivyStore,
+        store: Store,
         logs: Arc<WatchedLogs>,
         health: Health,
     ) -> Self {
@@ -205,12 +204,6 @@ fn stage(name: String, detail: String, trouble: Option<String>) -> StageStatus {
         detail: [Some(detail), trouble].into_iter().flatten().collect::<Vec<_>>().join("; "),
         ..StageStatus::default()
     }
-}
-
-fn store(store: &TantivyStore, signal: Signal) -> StageStatus {
-    let stats = store.stats(signal);
-    let detail = format!("{} shards, {} removed by retention", stats.shards, stats.expired);
-    StageStatus { records: stats.records - stats.expired, ..stage(format!("store {signal}"), detail, None) }
 }
 
 fn source(of: &SourceLedger) -> SourceStatus {

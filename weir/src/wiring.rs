@@ -1,5 +1,6 @@
 //! What the subcommands that run roles share: opening what lies on disk, and ending in order.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,13 @@ use weir_disk::{Disk, Lock, RealDisk, read, write_atomic};
 use weir_model::Signal;
 use weir_query_ui::{QueryUi, ReceiverStatus};
 use weir_runtime::{Health, Metrics};
-use weir_store_tantivy::{Settings, TantivyStore};
 use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
 use weir_transport::{Position, Receiver, Sender, Senders};
 use weir_transport_kafka::Kafka;
 
 use crate::config::Config;
 use crate::status::{Status, WatchedLogs};
+use crate::store::{Store, disk_log as disk_log_of};
 
 /// How long the parts may take to end once they were told to.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -173,7 +174,7 @@ type Receivers = Vec<(Signal, Box<dyn Receiver>)>;
 
 /// The collecting half: the logs that data enters by, the collector that reads them, and the store.
 pub(crate) struct Collecting {
-    store: TantivyStore,
+    store: Store,
     /// Append to the logs.
     pub(crate) senders: Senders,
     pub(crate) collector: Collector,
@@ -188,20 +189,16 @@ impl Collecting {
         metrics: &Metrics,
         health: &Health,
     ) -> anyhow::Result<Self> {
-        let store = open_store(folder, config).await?;
-        let held = |signal| store.stats(signal).records - store.stats(signal).expired;
-        let (logs, spans) = (held(Signal::Logs), held(Signal::Spans));
-        say("store", format_args!("{} holds {logs} log records and {spans} spans", folder.path.display()));
+        let store = Store::open(folder, config).await?;
         let (senders, receivers, watched) = match config.kafka.is_used() {
-            true => from_kafka(folder, config)?,
-            false => from_disk(folder, config, &store, metrics)?,
+            true => from_kafka(folder, config, &store).await?,
+            false => from_disk(folder, config, &store, metrics).await?,
         };
         let policy = Policy {
             commit_every: config.collector.commit_every.0,
             commit_bytes: config.collector.commit_bytes.0,
         };
-        let writer = Arc::new(store.clone());
-        let collector = weir_collector::build(receivers, writer, policy, metrics, health.clone());
+        let collector = weir_collector::build(receivers, store.writer(), policy, metrics, health.clone());
         say("collector", format_args!("commits every {}", config.collector.commit_every));
         Ok(Self { store, senders, collector, watched: Arc::new(watched), health: health.clone() })
     }
@@ -217,26 +214,31 @@ impl Collecting {
         let (collector, store) = (self.collector.stats(), self.store.clone());
         let (logs, health) = (self.watched.clone(), self.health.clone());
         let status = Status::new(agent, receivers, collector, store, logs, health);
-        let store = Arc::new(self.store.clone());
-        let deps = weir_query_ui::Deps::new(store.clone(), store, Arc::new(status), metrics);
+        let (reader, state) = (self.store.reader(), self.store.state());
+        let deps = weir_query_ui::Deps::new(reader, state, Arc::new(status), metrics);
         Ok(weir_query_ui::build(config.query.clone(), deps).await?)
     }
 }
 
 /// The logs in the data folder.
-fn from_disk(
+async fn from_disk(
     folder: &DataFolder,
     config: &Config,
-    store: &TantivyStore,
+    store: &Store,
     metrics: &Metrics,
 ) -> anyhow::Result<(Senders, Receivers, WatchedLogs)> {
     claim(folder, DISK_LOG)?;
+    store.claim(&disk_log_of(folder)?).await?;
+    let mut first = HashMap::new();
+    for signal in Signal::ALL {
+        first.insert(signal, store.resume(signal).await?);
+    }
     let limits = disk_log::Settings {
         max_bytes: config.collector.log_bytes.0,
         segment_bytes: config.collector.log_segment_bytes.0,
         ..disk_log::Settings::default()
     };
-    let logs = Logs::open(folder, "log", limits, |signal| store.resume(signal))?;
+    let logs = Logs::open(folder, "log", limits, |signal| first[&signal])?;
     logs.count(metrics, "weir_collector_log");
     let receivers = logs.receivers();
     let watched = WatchedLogs { logs: logs.logs, max_bytes: config.collector.log_bytes.0, kafka: None };
@@ -244,9 +246,15 @@ fn from_disk(
 }
 
 /// The topics in Kafka.
-fn from_kafka(folder: &DataFolder, config: &Config) -> anyhow::Result<(Senders, Receivers, WatchedLogs)> {
+async fn from_kafka(
+    folder: &DataFolder,
+    config: &Config,
+    store: &Store,
+) -> anyhow::Result<(Senders, Receivers, WatchedLogs)> {
     let topics = Signal::ALL.map(|signal| config.kafka.topics.of(signal));
-    claim(folder, &format!("the Kafka topics {}", topics.join(", ")))?;
+    let log = format!("the Kafka topics {}", topics.join(", "));
+    claim(folder, &log)?;
+    store.claim(&log).await?;
     let kafka = Kafka::new(config.kafka.clone())?;
     let mut receivers = Receivers::new();
     for signal in Signal::ALL {
@@ -254,20 +262,6 @@ fn from_kafka(folder: &DataFolder, config: &Config) -> anyhow::Result<(Senders, 
     }
     say("kafka", format_args!("reads {} at {}", topics.join(" "), config.kafka.brokers.join(" ")));
     Ok((kafka.senders(), receivers, WatchedLogs { logs: Vec::new(), max_bytes: 0, kafka: Some(kafka) }))
-}
-
-async fn open_store(folder: &DataFolder, config: &Config) -> anyhow::Result<TantivyStore> {
-    let settings = Settings {
-        shard_records: config.store.shard_records,
-        shard_bytes: config.store.shard_bytes.0,
-        shard_age: config.store.shard_age.0,
-        retain_age: config.store.retain_age.0,
-        retain_bytes: config.store.retain_bytes.0,
-        unique_spans: config.store.unique_spans.0,
-        ..Settings::default()
-    };
-    let (disk, dir) = (folder.disk.clone(), folder.path.join("store"));
-    Ok(tokio::task::spawn_blocking(move || TantivyStore::open(disk, &dir, settings)).await??)
 }
 
 /// Parts that run side by side and are stopped one after the other, the first one first: what it still hands on is taken by the next.

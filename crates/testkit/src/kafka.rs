@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::engine::{self, JAVA};
 use crate::process::{Process, free_port};
 
 /// Any id will do; a folder keeps the one that it was formatted with.
 const CLUSTER: &str = "V2VpclRlc3RDbHVzdGVyMQ";
 /// How long a start may take. Idle machines take 4 s.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Little memory, and a start in half the time.
-const JAVA: [&str; 3] = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+const MEMORY: &str = "-Xmx256m";
 
 /// A broker with a folder of its own. Dropping it kills it and removes what it holds.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Broker {
     /// # Panics
     /// When Kafka was not fetched, or does not start.
     pub fn start(settings: &[(&str, &str)]) -> Self {
-        let engine = engine();
+        let engine = engine::folder("kafka");
         let dir = tempfile::tempdir().expect("a temporary folder");
         let (port, controller) = (free_port(), free_port());
         let file = dir.path().join("server.properties");
@@ -80,6 +80,7 @@ impl Broker {
         let mut command = Command::new("java");
         command
             .args(JAVA)
+            .arg(MEMORY)
             .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
             .arg("-cp")
             .arg(self.engine.join("lib/*"))
@@ -87,20 +88,6 @@ impl Broker {
             .current_dir(self.dir.path());
         command
     }
-}
-
-/// Where `scripts/engine.sh` has put Kafka.
-fn engine() -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/engine.sh");
-    let said = Command::new(&script).args(["kafka", "--where"]).output();
-    let said = said.unwrap_or_else(|error| panic!("{} can't be run: {error}", script.display()));
-    let folder = PathBuf::from(String::from_utf8_lossy(&said.stdout).trim());
-    assert!(
-        folder.join("ready").exists(),
-        "this test needs a Kafka broker, and there is none in {}: run `scripts/engine.sh kafka`, or `make test`, which does",
-        folder.display()
-    );
-    folder
 }
 
 /// Short sessions make a start after kill -9 take 3 s instead of 14.

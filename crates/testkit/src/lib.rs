@@ -2,7 +2,9 @@
 //!
 //! They are fetched by `scripts/engine.sh` into a cache. One that is not there fails the test with what to run.
 
+mod engine;
 pub mod kafka;
 mod process;
+pub mod search;
 
 pub use process::{Process, free_port};

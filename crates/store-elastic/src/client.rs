@@ -1,0 +1,244 @@
+//! Requests to the nodes of a cluster: one after the other, the next one where one is away.
+//!
+//! Plain `application/json` throughout: vendor media types name a major version, and others refuse them.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use elasticsearch::auth::Credentials;
+use elasticsearch::cert::{Certificate, CertificateValidation};
+use elasticsearch::http::Method;
+use elasticsearch::http::headers::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+use url::Url;
+
+use crate::error::Error;
+use crate::settings::Config;
+
+/// Longest wait for an answer.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Bytes of a message of an engine that are told.
+const REASON_BYTES: usize = 256;
+
+/// The nodes of a cluster.
+#[derive(Debug)]
+pub(crate) struct Client {
+    nodes: Vec<(String, Transport)>,
+    next: AtomicUsize,
+}
+
+/// What an engine answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Error::Strange(format!("the search engine's answer can't be read: {error}")))
+    }
+
+    /// The answer where it is one of success.
+    pub(crate) fn success(self) -> Result<Self, Error> {
+        if (200..300).contains(&self.status) { Ok(self) } else { Err(self.refusal()) }
+    }
+
+    /// Why it was refused.
+    pub(crate) fn refusal(&self) -> Error {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let (kind, reason) = cause(&body["error"]);
+        Error::Refused { status: self.status, kind, reason }
+    }
+}
+
+/// Type and reason of an `error` object; a gateway between may answer anything.
+pub(crate) fn cause(error: &Value) -> (String, String) {
+    let kind = error["type"].as_str().unwrap_or("no reason given");
+    let mut reason = error["reason"].as_str().or(error.as_str()).unwrap_or_default().to_owned();
+    if let Some(below) = error["caused_by"]["reason"].as_str() {
+        reason = format!("{reason}: {below}");
+    }
+    reason.truncate(reason.floor_char_boundary(REASON_BYTES));
+    (kind.to_owned(), reason)
+}
+
+impl Client {
+    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+        let unusable = |what: String| Error::Config(what);
+        let ca = match &config.ca_file {
+            None => None,
+            Some(path) => {
+                let bad =
+                    |error: String| unusable(format!("can't use the CA file {}: {error}", path.display()));
+                let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+                let certificate = || Certificate::from_pem(&pem).map_err(|error| bad(error.to_string()));
+                // Each node's transport takes one of its own.
+                Some(config.urls.iter().map(|_| certificate()).collect::<Result<Vec<_>, _>>()?)
+            }
+        };
+        let mut ca = ca.map(Vec::into_iter);
+        let credentials = match (config.api_key.is_empty(), config.username.is_empty()) {
+            (false, _) => Some(Credentials::EncodedApiKey(config.api_key.reveal().to_owned())),
+            (true, false) => {
+                Some(Credentials::Basic(config.username.clone(), config.password.reveal().to_owned()))
+            }
+            (true, true) => None,
+        };
+        let mut nodes = Vec::new();
+        for url in &config.urls {
+            let parsed =
+                Url::parse(url).map_err(|error| unusable(format!("`{url}` is no address: {error}")))?;
+            let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(parsed))
+                .disable_proxy()
+                .enable_meta_header(false)
+                .timeout(ANSWER);
+            if let Some(credentials) = &credentials {
+                builder = builder.auth(credentials.clone());
+            }
+            if let Some(ca) = ca.as_mut().and_then(Iterator::next) {
+                builder = builder.cert_validation(CertificateValidation::Full(ca));
+            }
+            let transport = builder.build().map_err(|error| unusable(format!("{url}: {error}")))?;
+            nodes.push((url.clone(), transport));
+        }
+        if nodes.is_empty() {
+            return Err(unusable("no address of a search engine is given".into()));
+        }
+        Ok(Self { nodes, next: AtomicUsize::new(0) })
+    }
+
+    /// Sends a request without a body.
+    pub(crate) async fn ask(&self, method: Method, path: &str) -> Result<Answer, Error> {
+        self.send(method, path, HeaderMap::new(), Bytes::new()).await
+    }
+
+    pub(crate) async fn json(&self, method: Method, path: &str, body: &Value) -> Result<Answer, Error> {
+        self.send(method, path, HeaderMap::new(), Bytes::from(body.to_string())).await
+    }
+
+    /// Sends lines of JSON, compressed.
+    pub(crate) async fn lines(&self, path: &str, body: &[u8]) -> Result<Answer, Error> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        let packed = gzip.write_all(body).and_then(|()| gzip.finish()).expect("memory takes all");
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        self.send(Method::Post, path, headers, packed.into()).await
+    }
+
+    /// Any answer is one, also a refusal; a node that gives none is passed over.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut problems = Vec::new();
+        for n in 0..self.nodes.len() {
+            let (url, node) = &self.nodes[(first + n) % self.nodes.len()];
+            let body = (!body.is_empty()).then(|| body.clone());
+            let sent = node.send(method, path, headers.clone(), None::<&()>, body, None).await;
+            let read = match sent {
+                Ok(response) => {
+                    let status = response.status_code().as_u16();
+                    response.bytes().await.map(|body| Answer { status, body })
+                }
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(answer) => return Ok(answer),
+                Err(error) => problems.push(format!("{url}: {}", innermost(&error))),
+            }
+        }
+        Err(Error::Away(problems.join("; ")))
+    }
+}
+
+/// The last of the causes, which says what happened.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use weir_runtime::Secret;
+
+    use super::*;
+
+    /// The head of the request that a client sends, and what it says of an answer of 401.
+    async fn asked(config: Config, away: &[String]) -> (String, Error) {
+        let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", node.local_addr().unwrap());
+        let urls = away.iter().cloned().chain([url]).collect();
+        let client = Client::new(&Config { urls, ..config }).unwrap();
+        let serve = async {
+            let (mut stream, _) = node.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let answer = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 50\r\n\r\n{\"error\":{\"type\":\"security\",\"reason\":\"who is it\"}}";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(head).unwrap()
+        };
+        let (head, answer) = tokio::join!(serve, client.ask(Method::Get, "/"));
+        (head, answer.unwrap().success().expect_err("refused"))
+    }
+
+    #[tokio::test]
+    async fn it_says_who_it_is() {
+        let none = Config::default();
+        let user = Config { username: "weir".into(), password: Secret::new("open"), ..none.clone() };
+        let key = Config { api_key: Secret::new("a2V5"), ..none.clone() };
+        for (config, expect) in [(none, None), (user, Some("Basic d2VpcjpvcGVu")), (key, Some("ApiKey a2V5"))]
+        {
+            let (head, error) = asked(config, &[]).await;
+            let said = head.lines().find_map(|line| line.strip_prefix("authorization: "));
+            assert_eq!(said, expect);
+            assert!(!head.contains("compatible-with"), "{head}");
+            assert_eq!(error.to_string(), "the search engine refuses with 401, security: who is it");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_away_is_passed_over() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (head, _) = asked(Config::default(), &[format!("http://{free}")]).await;
+        assert!(head.starts_with("GET / "), "{head}");
+    }
+
+    #[tokio::test]
+    async fn it_says_which_nodes_are_away() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let client =
+            Client::new(&Config { urls: vec![format!("http://{free}")], ..Config::default() }).unwrap();
+        let error = client.ask(Method::Get, "/").await.expect_err("nobody is there");
+        assert!(matches!(&error, Error::Away(what) if what.contains(&free.to_string())), "{error}");
+    }
+
+    #[test]
+    fn a_ca_file_that_is_none_is_told() {
+        let config = Config {
+            urls: vec!["https://search:9200".into()],
+            ca_file: Some("/nowhere/ca.pem".into()),
+            ..Config::default()
+        };
+        let error = Client::new(&config).expect_err("there is no such file");
+        assert!(error.to_string().contains("/nowhere/ca.pem"), "{error}");
+    }
+}

@@ -1,0 +1,52 @@
+//! What can go wrong between Weir and a search engine.
+
+use weir_store::{PutError, StoreError, StoreErrorKind, WriteError};
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// What was sent may have been done all the same.
+    #[error("no node of the search engine answers: {0}")]
+    Away(String),
+    #[error("the search engine refuses with {status}, {kind}: {reason}")]
+    Refused { status: u16, kind: String, reason: String },
+    #[error("{0}")]
+    Strange(String),
+    #[error("{0}")]
+    Config(String),
+}
+
+impl Error {
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Everything may pass: an engine that was set up wrongly is set up again, and until then the log keeps what comes.
+    pub(crate) fn on_write(self) -> WriteError {
+        match self {
+            Self::Config(message) => WriteError::Fatal(message),
+            other => WriteError::Retry(other.to_string()),
+        }
+    }
+
+    pub(crate) fn on_read(self) -> StoreError {
+        let kind = match &self {
+            // The point in time of a snapshot ends when nobody has used it for a while, and with the node.
+            Self::Refused { status: 404, .. } => {
+                return StoreError {
+                    kind: StoreErrorKind::Query,
+                    message: "the state that was asked is no longer kept; ask anew".into(),
+                };
+            }
+            Self::Away(_) | Self::Refused { status: 429 | 500..=599, .. } => StoreErrorKind::Retry,
+            _ => StoreErrorKind::Broken,
+        };
+        StoreError { kind, message: self.to_string() }
+    }
+
+    pub(crate) fn on_put(self) -> PutError {
+        PutError::Retry(self.to_string())
+    }
+}

@@ -1,0 +1,187 @@
+//! The store of a process: the embedded one in its data folder, or a search engine.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::task::AbortHandle;
+use weir_disk::{read, write_atomic};
+use weir_model::Signal;
+use weir_query_ui::StageStatus;
+use weir_store::{PutError, Reader, Revision, State, Writer};
+use weir_store_elastic::{ElasticStore, Retention};
+use weir_store_tantivy::{Settings, TantivyStore};
+use weir_transport::Position;
+
+use crate::config::Config;
+use crate::wiring::{DataFolder, say};
+
+/// How long a search engine may take to answer at the start: it may be starting as well.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Under which key a search engine knows what its positions belong to.
+const FED_FROM: &str = "weir.fed-from";
+/// The file of a data folder by whose content its disk logs are told apart from those of others.
+const LOG_ID: &str = "log-id";
+
+/// An open store. Cloning shares it.
+#[derive(Clone)]
+pub(crate) enum Store {
+    Embedded(TantivyStore),
+    Elastic {
+        store: ElasticStore,
+        /// Deletes what is too old.
+        _retaining: Arc<Task>,
+    },
+}
+
+/// A task that ends with its owner.
+pub(crate) struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Store {
+    pub(crate) async fn open(folder: &DataFolder, config: &Config) -> anyhow::Result<Self> {
+        match config.store.elastic.is_used() {
+            true => open_elastic(config).await,
+            false => open_embedded(folder, config).await,
+        }
+    }
+
+    pub(crate) fn writer(&self) -> Arc<dyn Writer> {
+        match self {
+            Self::Embedded(store) => Arc::new(store.clone()),
+            Self::Elastic { store, .. } => Arc::new(store.clone()),
+        }
+    }
+
+    pub(crate) fn reader(&self) -> Arc<dyn Reader> {
+        match self {
+            Self::Embedded(store) => Arc::new(store.clone()),
+            Self::Elastic { store, .. } => Arc::new(store.clone()),
+        }
+    }
+
+    pub(crate) fn state(&self) -> Arc<dyn State> {
+        match self {
+            Self::Embedded(store) => Arc::new(store.clone()),
+            Self::Elastic { store, .. } => Arc::new(store.clone()),
+        }
+    }
+
+    /// From where a signal's disk log goes on where there is none any more.
+    pub(crate) async fn resume(&self, signal: Signal) -> anyhow::Result<Position> {
+        Ok(match self {
+            Self::Embedded(store) => store.resume(signal),
+            Self::Elastic { store, .. } => store.resume(signal).await?,
+        })
+    }
+
+    /// Sees to it that the store is fed by one log all its life: positions of another would mean other data. What lies in a data folder is
+    /// watched over there; a search engine could be filled from several.
+    pub(crate) async fn claim(&self, log: &str) -> anyhow::Result<()> {
+        let Self::Elastic { store, .. } = self else { return Ok(()) };
+        let begun = Instant::now();
+        loop {
+            let claimed = match store.get(FED_FROM).await {
+                Ok(Some((_, before))) => {
+                    let before = String::from_utf8_lossy(&before).into_owned();
+                    anyhow::ensure!(
+                        before == log,
+                        "the indices of this prefix are filled from {before}, and can't be from {log} as well; \
+                         choose another store.elastic.prefix, or let the data come by Kafka"
+                    );
+                    return Ok(());
+                }
+                Ok(None) => store.put_if(FED_FROM, Revision(0), log.as_bytes()).await,
+                Err(error) => Err(error),
+            };
+            match claimed {
+                Ok(_) => return Ok(()),
+                // Read again by whom.
+                Err(PutError::Conflict(_)) => {}
+                Err(error) if begun.elapsed() >= PATIENCE => return Err(error.into()),
+                Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    /// What the status page says of it.
+    pub(crate) fn stages(&self) -> Vec<StageStatus> {
+        let stage =
+            |name: String, detail| StageStatus { name, state: "ok".into(), detail, ..StageStatus::default() };
+        match self {
+            // Metric points have no shards.
+            Self::Embedded(store) => [Signal::Logs, Signal::Spans]
+                .map(|signal| {
+                    let stats = store.stats(signal);
+                    let detail = format!("{} shards, {} removed by retention", stats.shards, stats.expired);
+                    let records = stats.records - stats.expired;
+                    StageStatus { records, ..stage(format!("store {signal}"), detail) }
+                })
+                .into(),
+            Self::Elastic { store, .. } => {
+                let refused = store.refused();
+                let causes = refused.iter().map(|(cause, count)| format!(", {count} refused: {cause}"));
+                let detail = format!("{:?}", store.family()) + &causes.collect::<String>();
+                vec![StageStatus { lost: refused.values().sum(), ..stage("store".into(), detail) }]
+            }
+        }
+    }
+}
+
+/// What a search engine calls the disk logs of a data folder.
+pub(crate) fn disk_log(folder: &DataFolder) -> anyhow::Result<String> {
+    let path = folder.path.join(LOG_ID);
+    let id = if folder.disk.exists(&path)? {
+        String::from_utf8(read(folder.disk.as_ref(), &path)?)?
+    } else {
+        let id = format!("{:032x}", rand::random::<u128>());
+        write_atomic(folder.disk.as_ref(), &path, id.as_bytes())?;
+        id
+    };
+    Ok(format!("the disk log {id}"))
+}
+
+async fn open_embedded(folder: &DataFolder, config: &Config) -> anyhow::Result<Store> {
+    let settings = Settings {
+        shard_records: config.store.shard_records,
+        shard_bytes: config.store.shard_bytes.0,
+        shard_age: config.store.shard_age.0,
+        retain_age: config.store.retain_age.0,
+        retain_bytes: config.store.retain_bytes.0,
+        unique_spans: config.store.unique_spans.0,
+        ..Settings::default()
+    };
+    let (disk, dir) = (folder.disk.clone(), folder.path.join("store"));
+    let store = tokio::task::spawn_blocking(move || TantivyStore::open(disk, &dir, settings)).await??;
+    let held = |signal| store.stats(signal).records - store.stats(signal).expired;
+    let (logs, spans) = (held(Signal::Logs), held(Signal::Spans));
+    say("store", format_args!("{} holds {logs} log records and {spans} spans", folder.path.display()));
+    Ok(Store::Embedded(store))
+}
+
+async fn open_elastic(config: &Config) -> anyhow::Result<Store> {
+    let elastic = &config.store.elastic;
+    let begun = Instant::now();
+    let store = loop {
+        match ElasticStore::open(elastic).await {
+            Ok(store) => break store,
+            Err(error) if error.is_passing && begun.elapsed() < PATIENCE => {
+                tracing::warn!(%error, "the search engine can't be used yet; it is tried again for a while");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Err(error) => return Err(error).context("can't open the store (store.elastic)"),
+        }
+    };
+    let urls = elastic.urls.join(" ");
+    say("store", format_args!("{:?} at {urls}, indices {}-*", store.family(), elastic.prefix));
+    let retention =
+        Retention { age: Some(config.store.retain_age.0), bytes: Some(config.store.retain_bytes.0) };
+    let retaining = tokio::spawn(store.clone().keep_retaining(retention));
+    Ok(Store::Elastic { store, _retaining: Arc::new(Task(retaining.abort_handle())) })
+}
