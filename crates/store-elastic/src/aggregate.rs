@@ -52,6 +52,11 @@ impl View {
                 Agg::Histogram { start, width, buckets } if *buckets <= BUCKETS => {
                     return self.histogram(signal, query, *start, (*width).max(1), *buckets).await;
                 }
+                Agg::Groups { by: GroupKey::Attribute(key), limit } => {
+                    if let Some(table) = self.attribute_groups(query, key, *limit).await? {
+                        return Ok(table);
+                    }
+                }
                 Agg::Groups { by, limit } => {
                     if let Some(table) = self.groups(signal, query, by, *limit).await? {
                         return Ok(table);
@@ -342,7 +347,7 @@ fn attribute(body: &Body, key: &str) -> Option<String> {
     }
 }
 
-fn groups_table(total: u64, groups: BTreeMap<String, u64>, limit: usize, missing: u64) -> Table {
+pub(crate) fn groups_table(total: u64, groups: BTreeMap<String, u64>, limit: usize, missing: u64) -> Table {
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let other = groups.iter().skip(limit).map(|(_, count)| count).sum();

@@ -10,6 +10,7 @@ mod client;
 mod document;
 mod engine;
 mod error;
+mod groups;
 mod lane;
 mod listing;
 mod live;

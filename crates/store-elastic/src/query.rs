@@ -11,10 +11,8 @@ use weir_store::TimeRange;
 
 use crate::meta::Kind;
 use crate::template::ordered;
-use crate::tokens::{self, EVENT, OPERATION, RECORD, RESOURCE, SCOPE, SERVICE};
+use crate::tokens::{self, EVENT, EXACT_INTEGERS, OPERATION, RECORD, RESOURCE, SCOPE, SERVICE};
 
-/// Doubles hold every integer up to here; beyond, two numbers may share a token.
-const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
 /// Bytes of a pattern's beginning that are looked up.
 const PREFIX_BYTES: usize = 512;
 /// Numbers that stand for all kinds and states that nobody has defined.

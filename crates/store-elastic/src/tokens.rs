@@ -19,6 +19,9 @@ use weir_model::limits::INDEXED_VALUE_BYTES;
 use weir_model::otlp::{Attrs, LogRef, Resource, Scope, SpanRef, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
+/// Doubles hold every integer up to here; beyond, two numbers may share a token.
+pub(crate) const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
+
 pub(crate) const RECORD: char = 'A';
 pub(crate) const RESOURCE: char = 'R';
 pub(crate) const SCOPE: char = 'S';
@@ -76,9 +79,14 @@ impl Tokens {
 
     /// A value, or those of a list.
     fn value(&mut self, level: char, name: &str, value: Value<'_>) {
-        self.keys.insert(key(level, name));
+        let again = !self.keys.insert(key(level, name));
+        if only_present(name) {
+            return;
+        }
+        if again || !is_plain(value) {
+            self.keys.insert(odd_key(level, name));
+        }
         match value {
-            _ if only_present(name) => {}
             Value::Array(array) => array.iter().for_each(|value| self.scalar(level, name, value)),
             value => self.scalar(level, name, value),
         }
@@ -127,6 +135,22 @@ pub(crate) fn is_long(value: &str) -> bool {
 /// The part of a text that is indexed.
 pub(crate) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(INDEXED_VALUE_BYTES)]
+}
+
+/// Whether the token of a value tells exactly how it reads.
+fn is_plain(value: Value<'_>) -> bool {
+    match value {
+        Value::Str(text) => !is_long(text),
+        Value::Int(n) => (n as f64).abs() < EXACT_INTEGERS,
+        Value::Double(x) => x.abs() < EXACT_INTEGERS && x.to_bits() != (-0.0_f64).to_bits(),
+        Value::Bool(_) => true,
+        _ => false,
+    }
+}
+
+/// Token of a key of which the values' tokens do not tell all.
+pub(crate) fn odd_key(level: char, name: &str) -> String {
+    key(level, name) + "\0"
 }
 
 /// Token of a key.

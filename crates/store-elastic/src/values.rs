@@ -12,7 +12,7 @@ use crate::tokens::{self, EVENT, OPERATION, RECORD, RESOURCE, SCOPE};
 use crate::view::View;
 
 /// Distinct keys or values that are looked at before a list is called incomplete.
-const LISTED: usize = 10_000;
+pub(crate) const LISTED: usize = 10_000;
 /// Bytes of a beginning that the engine compares, below the 1,000 characters that it allows a pattern.
 const PATTERN_BYTES: usize = 400;
 
@@ -22,7 +22,7 @@ fn everything(signal: Signal) -> Candidates {
 }
 
 /// A pattern of the engine that matches what begins with a text.
-fn begins_with(text: &str) -> String {
+pub(crate) fn begins_with(text: &str) -> String {
     let mut pattern = String::new();
     let text = &text[..text.floor_char_boundary(PATTERN_BYTES)];
     for c in text.chars() {
@@ -36,7 +36,7 @@ fn begins_with(text: &str) -> String {
 }
 
 /// Tokens that an aggregation lists, with their counts, and how many records it left out.
-fn listed(answer: &Value) -> (Vec<(&str, u64)>, bool) {
+pub(crate) fn listed(answer: &Value) -> (Vec<(&str, u64)>, bool) {
     let buckets = answer["buckets"].as_array().map(Vec::as_slice).unwrap_or_default();
     let token = |bucket: &'_ Value| bucket["doc_count"].as_u64().unwrap_or(0);
     let all = buckets.iter().filter_map(|bucket| Some((bucket["key"].as_str()?, token(bucket)))).collect();
@@ -61,6 +61,10 @@ impl View {
         for (level, name) in levels {
             for (token, _) in listed(&answer[name]).0 {
                 let key = token.strip_prefix(level).unwrap_or_default().to_owned();
+                // Beside the key stands what says that its values are odd.
+                if key.ends_with('\0') {
+                    continue;
+                }
                 if key.starts_with(prefix) {
                     keys.insert(FieldKey { key, level: name });
                 }
@@ -125,7 +129,7 @@ impl View {
 }
 
 /// The value of a token, as text.
-fn read(kind: char, value: &str) -> Option<String> {
+pub(crate) fn read(kind: char, value: &str) -> Option<String> {
     match kind {
         't' => Some(value.to_owned()),
         'n' => tokens::number_of(value).map(|number| number.to_string()),
