@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod disk;
+pub mod feed;
 pub mod generator;
 pub mod http;
 pub mod input;

@@ -5,15 +5,13 @@ use std::path::PathBuf;
 
 use weir_testkit::kafka::Broker;
 use weir_tests::client::{Client, LOOK_EVERY};
-use weir_tests::http::Http;
-use weir_tests::input::{append_lines, spans};
+use weir_tests::feed::Feed;
 use weir_tests::server::{Server, command, refused};
 
 struct Fleet {
     dir: tempfile::TempDir,
     broker: Broker,
-    lines: u64,
-    spans: u64,
+    feed: Feed,
 }
 
 impl Fleet {
@@ -22,7 +20,9 @@ impl Fleet {
         for name in ["agent", "collector", "logs"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        Self { dir, broker: Broker::start(&[]), lines: 0, spans: 0 }
+        // Four files, which are in different partitions.
+        let feed = Feed::new(dir.path().join("logs"), &["a.log", "b.log", "c.log", "d.log"]);
+        Self { dir, broker: Broker::start(&[]), feed }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -61,26 +61,8 @@ store:
         Server::role("agent", &self.path("agent"), &self.config(), &[]).unwrap()
     }
 
-    /// Writes lines into four files, which are in different partitions.
-    fn write(&mut self, count: u64) {
-        for name in ["a.log", "b.log", "c.log", "d.log"] {
-            append_lines(&self.path("logs").join(name), self.lines..self.lines + count);
-        }
-        self.lines += count;
-    }
-
-    /// Sends spans to the agent, which acknowledges them.
-    async fn export(&mut self, agent: &Server, count: u64) {
-        let body = spans(self.spans..self.spans + count);
-        assert!(Http::default().export_spans(agent.otlp(), &body).await, "the agent takes them at any time");
-        self.spans += count;
-    }
-
     async fn all_is_found(&self, client: &Client) {
-        client.wait_for_totals(4 * self.lines, self.spans).await;
-        let (_, files) = client.groups("logs", "", "resource.log.file.path").await;
-        assert_eq!(files.len(), 4);
-        assert!(files.values().all(|count| *count == self.lines), "{files:?}");
+        self.feed.all_is_found(client).await;
         let ledger = client.get("/api/v1/ledger").await;
         let sources = ledger["sources"].as_array().expect("a list");
         assert_eq!(sources.len(), 4);
@@ -98,20 +80,20 @@ async fn nothing_is_lost_or_doubled() {
     let mut fleet = Fleet::new();
     let mut client = fleet.collector();
     let mut agent = fleet.agent();
-    fleet.write(1_000);
-    fleet.export(&agent, 700).await;
+    fleet.feed.write(1_000);
+    fleet.feed.export(&agent, 700).await;
     fleet.all_is_found(&client).await;
 
     // Without the broker the agent takes everything, also after a crash of its own; the collector starts, and says what is wrong.
     fleet.broker.kill();
-    fleet.write(1_000);
-    fleet.export(&agent, 300).await;
+    fleet.feed.write(1_000);
+    fleet.feed.export(&agent, 300).await;
     agent.kill();
     client.server.kill();
     agent = fleet.agent();
     client = fleet.collector();
-    fleet.write(500);
-    fleet.export(&agent, 200).await;
+    fleet.feed.write(500);
+    fleet.feed.export(&agent, 200).await;
     let address = fleet.broker.address();
     loop {
         let status = client.get("/api/v1/status").await;
@@ -128,9 +110,9 @@ async fn nothing_is_lost_or_doubled() {
 
     // Killed under load, in turn.
     for round in 0..6 {
-        fleet.write(400);
-        fleet.export(&agent, 100).await;
-        while client.total("logs", "").await < 4 * (fleet.lines - 300) {
+        fleet.feed.write(400);
+        fleet.feed.export(&agent, 100).await;
+        while client.total("logs", "").await < 4 * (fleet.feed.lines - 300) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         match round % 3 {

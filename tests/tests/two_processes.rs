@@ -4,8 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use weir_tests::client::{Client, LOOK_EVERY};
-use weir_tests::http::Http;
-use weir_tests::input::{append_lines, spans};
+use weir_tests::feed::Feed;
 use weir_tests::server::Server;
 
 const COLLECTOR: &str = "collector:\n  commit_every: 200ms\nstore:\n  shard_records: 3000\n";
@@ -15,8 +14,7 @@ struct Fleet {
     dir: tempfile::TempDir,
     protocol: &'static str,
     intake: String,
-    lines: u64,
-    spans: u64,
+    feed: Feed,
 }
 
 impl Fleet {
@@ -25,7 +23,8 @@ impl Fleet {
         for name in ["agent", "collector", "logs"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        Self { dir, protocol, intake: String::new(), lines: 0, spans: 0 }
+        let feed = Feed::new(dir.path().join("logs"), &["a.log", "b.log"]);
+        Self { dir, protocol, intake: String::new(), feed }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -56,27 +55,6 @@ impl Fleet {
         );
         Server::role("agent", &self.path("agent"), &config, &[]).unwrap()
     }
-
-    /// Writes lines into two files.
-    fn write(&mut self, count: u64) {
-        for name in ["a.log", "b.log"] {
-            append_lines(&self.path("logs").join(name), self.lines..self.lines + count);
-        }
-        self.lines += count;
-    }
-
-    /// Sends spans to the agent, which acknowledges them.
-    async fn export(&mut self, agent: &Server, count: u64) {
-        let body = spans(self.spans..self.spans + count);
-        assert!(Http::default().export_spans(agent.otlp(), &body).await, "the agent takes them at any time");
-        self.spans += count;
-    }
-
-    async fn all_is_found(&self, client: &Client) {
-        client.wait_for_totals(2 * self.lines, self.spans).await;
-        let (_, files) = client.groups("logs", "", "resource.log.file.path").await;
-        assert!(files.values().all(|count| *count == self.lines), "{files:?}");
-    }
 }
 
 /// Whatever is away or killed: what was written or acknowledged is found once.
@@ -84,31 +62,31 @@ async fn nothing_is_lost_or_doubled(protocol: &'static str) {
     let mut fleet = Fleet::new(protocol);
     let client = fleet.collector();
     let mut agent = fleet.agent();
-    fleet.write(1_000);
-    fleet.export(&agent, 700).await;
-    fleet.all_is_found(&client).await;
+    fleet.feed.write(1_000);
+    fleet.feed.export(&agent, 700).await;
+    fleet.feed.all_is_found(&client).await;
 
     // The collector is away: the agent takes everything, also after a crash of its own.
     client.server.stop().unwrap();
-    fleet.write(1_500);
-    fleet.export(&agent, 300).await;
+    fleet.feed.write(1_500);
+    fleet.feed.export(&agent, 300).await;
     agent.kill();
     agent = fleet.agent();
-    fleet.write(500);
-    fleet.export(&agent, 200).await;
+    fleet.feed.write(500);
+    fleet.feed.export(&agent, 200).await;
 
     // It comes back, and is killed in the middle of it again and again.
     for _ in 0..5 {
         let client = fleet.collector();
-        fleet.write(400);
-        fleet.export(&agent, 100).await;
-        while client.total("logs", "").await < 2 * (fleet.lines - 200) {
+        fleet.feed.write(400);
+        fleet.feed.export(&agent, 100).await;
+        while client.total("logs", "").await < 2 * (fleet.feed.lines - 200) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         client.server.kill();
     }
     let client = fleet.collector();
-    fleet.all_is_found(&client).await;
+    fleet.feed.all_is_found(&client).await;
     agent.stop().unwrap();
     client.server.stop().unwrap();
 }

@@ -1,0 +1,52 @@
+//! Numbered lines in files and numbered spans, fed to an agent and counted where a collector answers.
+
+use std::path::PathBuf;
+
+use crate::client::Client;
+use crate::http::Http;
+use crate::input::{append_lines, spans};
+use crate::server::Server;
+
+/// What was written and sent so far.
+pub struct Feed {
+    logs: PathBuf,
+    names: &'static [&'static str],
+    /// In each file.
+    pub lines: u64,
+    pub spans: u64,
+}
+
+impl Feed {
+    /// Lines go to files of these names in a folder.
+    pub fn new(logs: PathBuf, names: &'static [&'static str]) -> Self {
+        Self { logs, names, lines: 0, spans: 0 }
+    }
+
+    /// Lines in all files together.
+    pub fn total(&self) -> u64 {
+        self.lines * self.names.len() as u64
+    }
+
+    /// Writes lines into each file.
+    pub fn write(&mut self, count: u64) {
+        for name in self.names {
+            append_lines(&self.logs.join(name), self.lines..self.lines + count);
+        }
+        self.lines += count;
+    }
+
+    /// Sends spans to the agent, which acknowledges them.
+    pub async fn export(&mut self, agent: &Server, count: u64) {
+        let body = spans(self.spans..self.spans + count);
+        assert!(Http::default().export_spans(agent.otlp(), &body).await, "the agent takes them at any time");
+        self.spans += count;
+    }
+
+    /// Waits until everything is found, each line and span once.
+    pub async fn all_is_found(&self, client: &Client) {
+        client.wait_for_totals(self.total(), self.spans).await;
+        let (_, files) = client.groups("logs", "", "resource.log.file.path").await;
+        assert_eq!(files.len(), self.names.len());
+        assert!(files.values().all(|count| *count == self.lines), "{files:?}");
+    }
+}
