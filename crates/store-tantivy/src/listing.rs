@@ -42,7 +42,6 @@ pub(crate) fn traces(view: &View, query: &TraceQuery, first: Option<usize>) -> R
     if !counts {
         searches.push(Search::new(&view.logs, &spans, query.range).map_err(refused)?);
     }
-    let again = Search::new(&view.spans, &spans, query.range).map_err(refused)?;
     let mut list = TraceList {
         view,
         matcher: Matcher::new(&traces).map_err(refused)?,
@@ -54,17 +53,22 @@ pub(crate) fn traces(view: &View, query: &TraceQuery, first: Option<usize>) -> R
         list: Vec::new(),
         work: 0,
     };
+    let whole = Newest::new(searches).run(&mut list).map_err(Error::on_read)?;
+    // Where the walk ended early, it may not have come by all matches of the traces that it lists.
+    let again = match counts && !whole {
+        true => Some(Search::new(&view.spans, &spans, query.range).map_err(refused)?),
+        false => None,
+    };
     let mut end = || {
-        let whole = Newest::new(std::mem::take(&mut searches)).run(&mut list)?;
         // All that is left is settled, as far as counting goes.
         let all = whole && list.settle(None)?;
         let total = Total { value: list.list.len() as u64, exact: all };
         list.list.truncate(list.first);
         for listed in &mut list.list {
-            listed.matched = match (counts, whole) {
-                (false, _) => 0,
-                (true, true) => list.found[&listed.trace].matched,
-                (true, false) => matched(view, &again, listed.trace)?,
+            listed.matched = match &again {
+                Some(search) => matched(view, search, listed.trace)?,
+                None if counts => list.found[&listed.trace].matched,
+                None => 0,
             };
         }
         Ok(Traces { list: std::mem::take(&mut list.list), total })

@@ -83,7 +83,7 @@ impl<'q> Newest<'q> {
                 }
             }
             for (at, batch) in part.tail.iter().enumerate() {
-                if let Some(last) = batch.rows.iter().map(|row| row.time).max() {
+                if let Some(last) = batch.newest() {
                     walk.add(last, Unit::Batch(search, at));
                 }
             }
@@ -106,10 +106,7 @@ impl<'q> Newest<'q> {
                 Unit::Batch(search, at) => {
                     let by = &self.searches[search];
                     let batch = &by.part.tail[at];
-                    if !by.may_be_in_batch(batch) {
-                        continue;
-                    }
-                    for row in batch.rows.iter().filter(|row| by.is_met_by(batch, row)) {
+                    for row in by.in_batch(batch) {
                         let place = Place::Tail { batch, row };
                         let signal = by.part.signal;
                         let candidate =

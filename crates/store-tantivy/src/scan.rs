@@ -167,12 +167,12 @@ impl<'q> Search<'q> {
         Ok(Self { matcher, index, tests, needle, range, below_seq: part.next_seq, part })
     }
 
-    /// False where no record of a batch satisfies it.
-    pub(crate) fn may_be_in_batch(&self, batch: &TailBatch) -> bool {
-        self.needle.as_ref().is_none_or(|needle| batch.has(needle))
+    /// The rows of a batch that satisfy it.
+    pub(crate) fn in_batch<'a>(&'a self, batch: &'a TailBatch) -> impl Iterator<Item = &'a TailRow> {
+        batch.rows_with(self.needle.as_ref()).filter(|row| self.is_met_by(batch, row))
     }
 
-    pub(crate) fn is_met_by(&self, batch: &TailBatch, row: &TailRow) -> bool {
+    fn is_met_by(&self, batch: &TailBatch, row: &TailRow) -> bool {
         row.seq < self.below_seq
             && self.range.contains(row.time)
             && match self.part.signal {
@@ -214,7 +214,7 @@ impl PartView {
             })?;
         }
         for batch in &self.tail {
-            for row in batch.rows.iter().filter(|row| row.trace == Some(trace)) {
+            for row in batch.rows_of(trace) {
                 let log = batch.stored_log(row);
                 visit(row.seq, Parts { resource: log.resource, scope: log.scope, record: log.log });
             }

@@ -49,6 +49,8 @@ pub(crate) struct TailBatch {
     body: Bytes,
     groups: Vec<TailGroup>,
     pub(crate) rows: Vec<TailRow>,
+    /// Largest time of a row.
+    newest: Option<u64>,
     /// What the rows say of their traces.
     pub(crate) table: TraceTable,
 }
@@ -64,7 +66,7 @@ fn place(body: &[u8], part: &[u8]) -> Range<u32> {
 
 impl TailBatch {
     pub(crate) fn new(lane: Lane, body: Bytes) -> Self {
-        Self { lane, body, groups: Vec::new(), rows: Vec::new(), table: TraceTable::default() }
+        Self { lane, body, groups: Vec::new(), rows: Vec::new(), newest: None, table: TraceTable::default() }
     }
 
     /// Begins a group, which must be a part of the body. Records name it by the number that is returned.
@@ -80,9 +82,35 @@ impl TailBatch {
         place(&self.body, record)
     }
 
-    /// Whether some bytes stand anywhere in it.
-    pub(crate) fn has(&self, needle: &Finder<'_>) -> bool {
-        needle.find(&self.body).is_some()
+    pub(crate) fn add(&mut self, row: TailRow) {
+        self.newest = self.newest.max(Some(row.time));
+        self.rows.push(row);
+    }
+
+    /// Largest time of a row; `None` where there are none.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.newest
+    }
+
+    /// The rows that have some bytes in the record, its resource or its scope; all where none are named.
+    pub(crate) fn rows_with<'a>(
+        &'a self,
+        needle: Option<&'a Finder<'_>>,
+    ) -> impl Iterator<Item = &'a TailRow> {
+        let has = move |bytes: &[u8]| needle.is_none_or(|needle| needle.find(bytes).is_some());
+        // Most batches without it are told by one look.
+        let rows = if has(&self.body) { &self.rows[..] } else { &[] };
+        let mut groups = Vec::new();
+        if !rows.is_empty() {
+            groups.extend(self.groups.iter().map(|g| has(self.part(&g.resource)) || has(self.part(&g.scope))));
+        }
+        rows.iter().filter(move |row| groups[row.group as usize] || has(self.record(row)))
+    }
+
+    /// The rows of a trace.
+    pub(crate) fn rows_of(&self, trace: TraceId) -> impl Iterator<Item = &TailRow> {
+        let rows = if self.table.get(trace).is_some() { &self.rows[..] } else { &[] };
+        rows.iter().filter(move |row| row.trace == Some(trace))
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -443,3 +443,41 @@ async fn a_start_reads_no_sealed_shard() {
     let query = RecordQuery { range: later, ..all("") };
     assert!(count(snapshot.as_ref(), Signal::Spans, &query).await > 0);
 }
+
+/// A span of a trace, alone in its batch.
+fn span_at(n: u64, number: u64, start: u64) -> Batch {
+    let mut body = BodyWriter::default();
+    body.resource(|a| a.str("service.name", "shop"));
+    body.scope("", "");
+    body.record(|out| {
+        let mut span = SpanWriter::new(out, trace(n), SpanId::new(number.to_be_bytes()).unwrap());
+        span.name("work");
+        span.times(start, start + 5);
+    });
+    let body = body.finish().into();
+    Batch { signal: Signal::Spans, origins: Vec::new(), route: 0, arrived: 0, body }
+}
+
+#[tokio::test]
+async fn a_page_that_is_full_ends_the_walk_and_is_right_all_the_same() {
+    const TRACES: u64 = 700;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), Settings::default());
+    // Each trace has an early span and a late one: who comes from the newest has a page long before the early ones.
+    for at in 0..2 * TRACES {
+        write(&store, SPANS, at, &span_at(at % TRACES, at + 1, 1_000 + at * 10)).await;
+    }
+    let query = TraceQuery { filter: Filter::parse("service = shop").unwrap(), range: TimeRange::ALL };
+    let snapshot = store.snapshot().await.unwrap();
+    let (first, total) = snapshot.traces(&query, 3, None).await.unwrap();
+    assert!(!total.exact && (4..TRACES).contains(&total.value), "{total:?}");
+    assert_eq!(snapshot.trace_count(&query).await.unwrap(), TRACES);
+    let cursor = first.next.unwrap();
+    let later = store.snapshot_at(&cursor).await.unwrap();
+    let (rest, total) = later.traces(&query, 1_000, Some(&cursor)).await.unwrap();
+    assert_eq!((total, rest.next), (Total { value: TRACES, exact: true }, None));
+    let hits: Vec<_> = first.items.iter().chain(&rest.items).collect();
+    let found: Vec<_> = hits.iter().map(|hit| (hit.row.trace_id, hit.newest, hit.matched)).collect();
+    let expect = (0..TRACES).rev().map(|n| (trace(n), 1_000 + (TRACES + n) * 10, 2));
+    assert_eq!(found, expect.collect::<Vec<_>>());
+}

@@ -129,7 +129,7 @@ impl Part {
                     let trace = log.trace_id;
                     TailRow { seq, trace, time, measure, class: 0, group: number, record: place }
                 };
-                tail.rows.push(row);
+                tail.add(row);
                 report.stored += 1;
             }
         }
