@@ -24,6 +24,7 @@ const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
 pub(crate) struct Finder<'s> {
     pub(crate) signal: Signal,
     pub(crate) segment: &'s SegmentReader,
+    pub(crate) docs: &'s Docs,
     pub(crate) fields: Fields,
     pub(crate) reader: &'s Reader,
 }
@@ -277,15 +278,14 @@ impl Finder<'_> {
     /// Documents whose columns pass the test.
     fn by_columns(&self, test: &ColumnTest) -> Result<DocSet, Error> {
         let mut set = self.none();
-        let docs = Docs::open(self.reader, self.segment)?;
         for (number, block) in self.reader.bodies.blocks().iter().enumerate() {
-            let range = docs.of_block(number);
+            let range = self.docs.of_block(number);
             if range.is_empty() || !test.may_hold(&block.span) {
                 continue;
             }
             let columns = self.reader.bodies.block(number)?;
             for doc in range {
-                let index = columns.index(docs.row(doc));
+                let index = columns.index(self.docs.row(doc));
                 if index.is_some_and(|i| test.holds(columns.columns.measure(i), columns.columns.class(i))) {
                     set.insert(doc);
                 }
@@ -304,15 +304,25 @@ impl Finder<'_> {
         }
     }
 
-    /// Records of a trace, and perhaps of others that share half of its id.
-    pub(crate) fn trace(&self, id: TraceId) -> Result<DocSet, Error> {
+    fn trace(&self, id: TraceId) -> Result<DocSet, Error> {
         let mut set = self.none().inexact();
-        let index = self.segment.inverted_index(self.fields.trace_low)?;
-        let term = tantivy::Term::from_field_u64(self.fields.trace_low, id.low());
-        if let Some(info) = index.get_term_info(&term)? {
-            insert(&index, &info, &mut set)?;
-        }
+        of_trace(self.segment, self.fields, id, |doc| set.insert(doc))?;
         Ok(set)
+    }
+}
+
+/// Calls `each` with the documents of a trace, and perhaps of others that share half of its id.
+pub(crate) fn of_trace(
+    segment: &SegmentReader,
+    fields: Fields,
+    id: TraceId,
+    each: impl FnMut(u32),
+) -> Result<(), Error> {
+    let index = segment.inverted_index(fields.trace_low)?;
+    let term = tantivy::Term::from_field_u64(fields.trace_low, id.low());
+    match index.get_term_info(&term)? {
+        Some(info) => each_of(&index, &info, each),
+        None => Ok(()),
     }
 }
 
@@ -330,11 +340,20 @@ fn insert(
     info: &tantivy::postings::TermInfo,
     set: &mut DocSet,
 ) -> Result<(), Error> {
+    each_of(index, info, |doc| set.insert(doc))
+}
+
+/// Calls `each` with the documents that have a token.
+fn each_of(
+    index: &InvertedIndexReader,
+    info: &tantivy::postings::TermInfo,
+    mut each: impl FnMut(u32),
+) -> Result<(), Error> {
     let mut postings = index.read_postings_from_terminfo(info, IndexRecordOption::Basic)?;
     debug_assert!(postings.term_freq() > 0 || postings.doc() == TERMINATED);
     let mut doc = postings.doc();
     while doc != TERMINATED {
-        set.insert(doc);
+        each(doc);
         doc = postings.advance();
     }
     Ok(())

@@ -7,16 +7,18 @@ use tantivy::SegmentReader;
 use crate::bodies::BodyReader;
 use crate::error::Error;
 use crate::schema::ROW;
-use crate::shard::Reader;
 
 /// The documents of a segment. Their rows rise one by one: one thread writes them, and only segments that are neighbours are merged.
+#[derive(Debug)]
 pub(crate) struct Docs {
     bodies: BodyReader,
     len: u32,
     first_row: u64,
+    /// No record is older or newer than these.
+    times: (u64, u64),
 }
 
-/// Row of a segment's first document.
+/// Row of a segment's first document. Reading it takes as long as looking some tokens up.
 ///
 /// # Errors
 /// Where the rows have a hole or another order: no such segment was written.
@@ -31,9 +33,18 @@ pub(crate) fn first_row(segment: &SegmentReader) -> Result<u64, Error> {
 }
 
 impl Docs {
-    pub(crate) fn open(reader: &Reader, segment: &SegmentReader) -> Result<Self, Error> {
-        let first_row = first_row(segment)?;
-        Ok(Self { bodies: reader.bodies.clone(), len: segment.max_doc(), first_row })
+    pub(crate) fn new(bodies: BodyReader, segment: &SegmentReader, first_row: u64) -> Self {
+        let mut docs = Self { bodies, len: segment.max_doc(), first_row, times: (u64::MAX, 0) };
+        for block in &docs.bodies.blocks()[docs.blocks()] {
+            let (first, last) = block.span.times;
+            docs.times = (docs.times.0.min(first), docs.times.1.max(last));
+        }
+        docs
+    }
+
+    /// False where all records are older or newer.
+    pub(crate) fn may_be_within(&self, (first, last): (u64, u64)) -> bool {
+        self.times.0 <= last && first <= self.times.1
     }
 
     /// Row of a document.

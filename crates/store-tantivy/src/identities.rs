@@ -8,11 +8,9 @@ use std::hash::BuildHasherDefault;
 
 use rustc_hash::FxHasher;
 use weir_model::otlp::Span;
-use weir_model::{Signal, TraceId, identity};
+use weir_model::{TraceId, identity};
 
 use crate::error::Error;
-use crate::scan::each_of_trace;
-use crate::schema::schema;
 use crate::sealed::filter::key;
 use crate::shard::ShardView;
 
@@ -47,13 +45,8 @@ impl Identities {
             self.asked.clear();
             self.found.clear();
         }
-        let (_, fields) = schema();
         for shard in shards {
-            if !shard.may_have(trace)? {
-                continue;
-            }
-            let Some(reader) = shard.reader()? else { continue };
-            each_of_trace(&reader, Signal::Spans, fields, trace, &mut |row| {
+            shard.each_of_trace(trace, &mut |reader, row| {
                 let (_, record) = reader.bodies.row(row)?;
                 self.found.extend(of(&Span::decode(&record)));
                 Ok(())

@@ -16,7 +16,7 @@ use crate::snapshot::{View, refused};
 const COUNTING: u64 = 250_000;
 /// What else costs as much as so many candidates: a record that is read, a block that is opened, a trace that is looked up.
 const RECORD: u64 = 20;
-const BLOCK: u64 = 500;
+const BLOCK: u64 = 2_000;
 const LOOKUP: u64 = 200;
 
 /// A trace in a list. Their order is the list's.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use crate::bits::DocSet;
 use crate::candidates::Finder;
 use crate::conditions::ColumnTest;
-use crate::docs::Docs;
 use crate::error::Error;
 use crate::scan::{Candidate, Place, Search};
 use crate::schema::schema;
@@ -62,7 +61,8 @@ struct Segment {
     search: usize,
     shard: usize,
     reader: Arc<Reader>,
-    docs: Docs,
+    /// Its number in the shard.
+    number: usize,
     set: DocSet,
     /// What the set has in each block, where that is little.
     few: Option<HashMap<usize, Vec<u32>>>,
@@ -131,26 +131,28 @@ impl<'q> Newest<'q> {
         let shard = &by.part.shards[at];
         let Some(reader) = shard.reader()? else { return Ok(()) };
         let mut found = Vec::new();
-        for segment in reader.searcher.segment_readers() {
-            let finder = Finder { signal: by.part.signal, segment, fields, reader: &reader };
+        for (number, (segment, docs)) in reader.segments().enumerate() {
+            if !docs.may_be_within((by.range.from, by.range.to)) {
+                continue;
+            }
+            let finder = Finder { signal: by.part.signal, segment, docs, fields, reader: &reader };
             let set = finder.find(&by.index)?;
             if set.is_empty() {
                 continue;
             }
-            let docs = Docs::open(&reader, segment)?;
             // Where there are fewer documents than blocks, most blocks have none.
             let few = (set.count() < docs.blocks().len()).then(|| {
                 let mut of_blocks: HashMap<usize, Vec<u32>> = HashMap::new();
                 set.iter().for_each(|doc| of_blocks.entry(docs.block(doc)).or_default().push(doc));
                 of_blocks
             });
-            found.push(Segment { search, shard: at, reader: reader.clone(), docs, set, few });
+            found.push(Segment { search, shard: at, reader: reader.clone(), number, set, few });
         }
         let below = by.below_seq.saturating_sub(shard.base);
         for segment in found {
             let blocks: Vec<usize> = match &segment.few {
                 Some(few) => few.keys().copied().collect(),
-                None => segment.docs.blocks().collect(),
+                None => reader.docs(segment.number).blocks().collect(),
             };
             for block in blocks {
                 let at = segment.reader.bodies.blocks()[block];
@@ -166,13 +168,14 @@ impl<'q> Newest<'q> {
 
 impl Segment {
     fn block(&self, by: &Search<'_>, block: usize, visitor: &mut dyn Visitor) -> Result<(), Error> {
+        let docs = self.reader.docs(self.number);
         let located = self.reader.bodies.block(block)?;
         let span = self.reader.bodies.blocks()[block].span;
         let inside = by.range.from <= span.times.0 && span.times.1 < by.range.to;
         let base = by.part.shards[self.shard].base;
         let verify = (!self.set.exact).then_some(&by.matcher);
         let mut one = |doc: u32| -> Result<(), Error> {
-            let row = self.docs.row(doc);
+            let row = docs.row(doc);
             let Some(index) = located.index(row) else { return Ok(()) };
             let columns = &located.columns;
             let time = columns.time(index);
@@ -187,7 +190,7 @@ impl Segment {
         };
         match &self.few {
             Some(few) => few.get(&block).into_iter().flatten().copied().try_for_each(&mut one),
-            None => self.set.iter_in(self.docs.of_block(block)).try_for_each(&mut one),
+            None => self.set.iter_in(docs.of_block(block)).try_for_each(&mut one),
         }
     }
 }

@@ -8,15 +8,14 @@ use weir_model::{Signal, TraceId};
 use weir_store::{StoredLog, StoredSpan, TimeRange};
 
 use crate::bodies::{Extent, Located};
-use crate::candidates::Finder;
+use crate::candidates;
 use crate::columns::status_of;
 use crate::conditions::{self, ColumnTest};
-use crate::docs::Docs;
 use crate::error::Error;
 use crate::newest::{Each, Newest};
 use crate::part::PartView;
-use crate::schema::{Fields, schema};
-use crate::shard::Reader;
+use crate::schema::schema;
+use crate::shard::{Reader, ShardView};
 use crate::tail::{TailBatch, TailRow};
 
 /// Where a record stands.
@@ -202,14 +201,9 @@ impl<'q> Search<'q> {
 impl PartView {
     /// Visits the parts of every record of a trace.
     pub(crate) fn of_trace(&self, trace: TraceId, visit: &mut dyn FnMut(u64, Parts)) -> Result<(), Error> {
-        let (_, fields) = schema();
         for shard in &self.shards {
-            if !shard.may_have(trace)? {
-                continue;
-            }
-            let Some(reader) = shard.reader()? else { continue };
-            each_of_trace(&reader, self.signal, fields, trace, &mut |row| {
-                visit(shard.base + row, parts_of(&reader, row)?);
+            shard.each_of_trace(trace, &mut |reader, row| {
+                visit(shard.base + row, parts_of(reader, row)?);
                 Ok(())
             })?;
         }
@@ -240,34 +234,33 @@ impl PartView {
     }
 }
 
-/// Visits the rows of a trace in a shard.
-pub(crate) fn each_of_trace(
-    reader: &Reader,
-    signal: Signal,
-    fields: Fields,
-    trace: TraceId,
-    visit: &mut dyn FnMut(u64) -> Result<(), Error>,
-) -> Result<(), Error> {
-    for segment in reader.searcher.segment_readers() {
-        let set = Finder { signal, segment, fields, reader }.trace(trace)?;
-        if set.is_empty() {
-            continue;
+impl ShardView {
+    /// Visits the rows of a trace, and what they are read with.
+    pub(crate) fn each_of_trace(
+        &self,
+        trace: TraceId,
+        visit: &mut dyn FnMut(&Reader, u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(times) = self.times_of(trace)? else { return Ok(()) };
+        let Some(reader) = self.reader()? else { return Ok(()) };
+        let (_, fields) = schema();
+        let mut found = Vec::new();
+        for (segment, docs) in reader.segments().filter(|(_, docs)| docs.may_be_within(times)) {
+            candidates::of_trace(segment, fields, trace, |doc| found.push(docs.row(doc)))?;
         }
-        let docs = Docs::open(reader, segment)?;
         let mut last: Option<Located> = None;
-        for doc in set.iter() {
-            let row = docs.row(doc);
+        for row in found {
             // Neighbours mostly share their block.
             let block = match last.take() {
                 Some(block) if block.index(row).is_some() => last.insert(block),
                 _ => last.insert(reader.bodies.locate(row)?),
             };
             if block.index(row).and_then(|index| block.columns.trace(index)) == Some(trace) {
-                visit(row)?;
+                visit(&reader, row)?;
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 pub(crate) fn stored_log(seq: u64, parts: Parts) -> StoredLog {

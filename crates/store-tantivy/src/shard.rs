@@ -9,7 +9,7 @@ use futures::executor::block_on;
 use futures::future::{BoxFuture, Either, select};
 use tantivy::index::{SegmentId, SegmentMeta};
 use tantivy::indexer::NoMergePolicy;
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher};
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, SegmentReader};
 use tokio::sync::watch;
 use weir_disk::Disk;
 use weir_model::otlp::{Log, Span};
@@ -19,7 +19,7 @@ use weir_transport::Lane;
 use crate::bodies::{BLOCK_BYTES, BLOCK_ROWS, Blocks, BodyReader, BodyWriter};
 use crate::columns::Meta;
 use crate::directory::DiskDirectory;
-use crate::docs::first_row;
+use crate::docs::{self, Docs};
 use crate::document::{Doc, Documents, Numbers};
 use crate::error::Error;
 use crate::ledger::LedgerMark;
@@ -59,9 +59,34 @@ pub(crate) struct Reader {
     pub(crate) searcher: Searcher,
     pub(crate) bodies: BodyReader,
     pub(crate) pairs: Arc<Vec<Pair>>,
+    /// Of each segment.
+    docs: Vec<Docs>,
 }
 
 impl Reader {
+    /// `first_row` tells the row of a segment's first document.
+    pub(crate) fn new(
+        searcher: Searcher,
+        bodies: BodyReader,
+        pairs: Arc<Vec<Pair>>,
+        first_row: impl Fn(&SegmentReader) -> Result<u64, Error>,
+    ) -> Result<Self, Error> {
+        let segments = searcher.segment_readers().iter();
+        let docs = segments.map(|segment| Ok(Docs::new(bodies.clone(), segment, first_row(segment)?)));
+        let docs = docs.collect::<Result<_, Error>>()?;
+        Ok(Self { searcher, bodies, pairs, docs })
+    }
+
+    /// The segments of the index with their documents.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (&SegmentReader, &Docs)> {
+        self.searcher.segment_readers().iter().zip(&self.docs)
+    }
+
+    /// The documents of a segment with a number.
+    pub(crate) fn docs(&self, segment: usize) -> &Docs {
+        &self.docs[segment]
+    }
+
     pub(crate) fn pair(&self, number: u32) -> Result<&Pair, Error> {
         self.pairs
             .get(number as usize)
@@ -121,11 +146,11 @@ impl ShardView {
         }
     }
 
-    /// False where no record of the trace is in it.
-    pub(crate) fn may_have(&self, trace: TraceId) -> Result<bool, Error> {
+    /// Between which times its records of a trace lie, as far as that is known. `None` where it has none.
+    pub(crate) fn times_of(&self, trace: TraceId) -> Result<Option<(u64, u64)>, Error> {
         match &self.source {
-            Source::Grown(_, layers) => Ok(layers.has(trace)),
-            Source::Sealed(sealed) => sealed.may_have(trace),
+            Source::Grown(_, layers) => Ok(layers.times_of(trace)),
+            Source::Sealed(sealed) => Ok(sealed.may_have(trace)?.then_some((0, u64::MAX))),
         }
     }
 
@@ -166,6 +191,8 @@ pub(crate) struct Shard {
     /// Made when something is written; one that failed is made anew.
     writer: Option<IndexWriter<Doc>>,
     reader: IndexReader,
+    /// Of the segments that are read, as reading them takes time.
+    first_rows: HashMap<SegmentId, u64>,
     documents: Documents,
     bodies: BodyWriter,
     pairs: Pairs,
@@ -206,13 +233,14 @@ impl Shard {
         let pairs = Pairs::open(disk.open(&dir.join(PAIRS))?, marks.pairs)?;
         disk.sync_dir(dir)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        let shard = Self {
+        let mut shard = Self {
             signal,
             base,
             directory,
             index,
             writer: None,
             reader,
+            first_rows: HashMap::new(),
             documents: Documents::new(schema().1),
             committed_rows: bodies.rows,
             bodies,
@@ -222,6 +250,7 @@ impl Shard {
             unsettled: false,
         };
         shard.sweep()?;
+        shard.reload()?;
         Ok(shard)
     }
 
@@ -366,8 +395,16 @@ impl Shard {
     }
 
     /// Lets new views see the last commit.
-    pub(crate) fn reload(&self) -> Result<(), Error> {
-        Ok(self.reader.reload()?)
+    pub(crate) fn reload(&mut self) -> Result<(), Error> {
+        self.reader.reload()?;
+        let mut first_rows = HashMap::new();
+        for segment in self.reader.searcher().segment_readers() {
+            let id = segment.segment_id();
+            let known = self.first_rows.get(&id).copied();
+            first_rows.insert(id, known.map_or_else(|| docs::first_row(segment), Ok)?);
+        }
+        self.first_rows = first_rows;
+        Ok(())
     }
 
     /// Forgets what was put in since the last commit. When it fails it is tried again before anything else is put in.
@@ -421,19 +458,15 @@ impl Shard {
             self.writer = None;
             return Err(error);
         }
-        self.reader.reload()?;
+        self.reload()?;
         self.sweep()
     }
 
     /// Segments in the order of their rows. Only neighbours are merged, in this order: so each segment is a run of rows without a hole, on which
     /// searches rely.
-    fn in_order(&self, mut ids: Vec<SegmentId>) -> Result<Vec<SegmentId>, Error> {
-        self.reader.reload()?;
-        let mut first_rows = HashMap::new();
-        for segment in self.reader.searcher().segment_readers() {
-            first_rows.insert(segment.segment_id(), first_row(segment)?);
-        }
-        ids.sort_by_key(|id| first_rows.get(id).copied());
+    fn in_order(&mut self, mut ids: Vec<SegmentId>) -> Result<Vec<SegmentId>, Error> {
+        self.reload()?;
+        ids.sort_by_key(|id| self.first_rows.get(id).copied());
         Ok(ids)
     }
 
@@ -442,19 +475,20 @@ impl Shard {
         (self.bodies.reader(), self.layers.merged())
     }
 
-    pub(crate) fn view(&self) -> ShardView {
-        let reader = Reader {
-            searcher: self.reader.searcher(),
-            bodies: self.bodies.reader(),
-            pairs: self.pairs.list.clone(),
-        };
-        ShardView {
+    /// What was committed, as of the last [`reload`](Self::reload).
+    pub(crate) fn view(&self) -> Result<ShardView, Error> {
+        let searcher = self.reader.searcher();
+        let reader = Reader::new(searcher, self.bodies.reader(), self.pairs.list.clone(), |segment| {
+            let known = self.first_rows.get(&segment.segment_id());
+            known.map_or_else(|| docs::first_row(segment), |row| Ok(*row))
+        })?;
+        Ok(ShardView {
             base: self.base,
             rows: self.bodies.rows,
             times: self.committed.as_ref().and_then(|commit| commit.times),
             last_arrival: 0,
             source: Source::Grown(Arc::new(reader), self.layers.clone()),
-        }
+        })
     }
 }
 

@@ -116,6 +116,13 @@ impl Row {
         other.lines.iter().for_each(|lines| self.lines(lines));
     }
 
+    /// Between which times its records lie.
+    fn times(&self) -> (u64, u64) {
+        let starts = self.first.iter().map(|begin| begin.start);
+        let lines = self.lines.iter().map(|lines| lines.first);
+        (starts.chain(lines).min().unwrap_or(0), self.newest)
+    }
+
     pub(crate) fn finish(&self, trace_id: TraceId) -> TraceRow {
         let operation = |b: &Begin| Operation::clone(&b.operation);
         let lines = self.lines.as_deref();
@@ -245,8 +252,10 @@ impl Layers {
         self.0.iter().map(Arc::as_ref)
     }
 
-    pub(crate) fn has(&self, trace: TraceId) -> bool {
-        self.tables().any(|table| table.get(trace).is_some())
+    /// Smallest and largest time of a trace's records; `None` where there are none.
+    pub(crate) fn times_of(&self, trace: TraceId) -> Option<(u64, u64)> {
+        let rows = self.tables().filter_map(|table| table.get(trace));
+        rows.map(Row::times).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
     /// All rows, each trace once.
@@ -280,7 +289,8 @@ mod tests {
             let all = layers.merged();
             assert_eq!(all.len() as u64, commit + 2);
             assert_eq!(all.get(trace(0)).unwrap().spans, commit + 1);
-            assert_eq!((layers.has(trace(commit + 1)), layers.has(trace(commit + 2))), (true, false));
+            let has = |n| layers.times_of(trace(n)).is_some();
+            assert_eq!((has(commit + 1), has(commit + 2)), (true, false));
         }
     }
 }

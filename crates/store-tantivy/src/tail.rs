@@ -102,7 +102,8 @@ impl TailBatch {
         let rows = if has(&self.body) { &self.rows[..] } else { &[] };
         let mut groups = Vec::new();
         if !rows.is_empty() {
-            groups.extend(self.groups.iter().map(|g| has(self.part(&g.resource)) || has(self.part(&g.scope))));
+            groups
+                .extend(self.groups.iter().map(|g| has(self.part(&g.resource)) || has(self.part(&g.scope))));
         }
         rows.iter().filter(move |row| groups[row.group as usize] || has(self.record(row)))
     }

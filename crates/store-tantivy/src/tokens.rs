@@ -8,9 +8,6 @@
 //! Where a record stands in its source is different for each and seldom asked for: of such keys only the presence is indexed.
 //! Numbers are eight bytes whose order is that of the values. Text is cut at [`INDEXED_VALUE_BYTES`]; whoever looks a cut one up must verify.
 
-use std::hash::Hasher;
-
-use rustc_hash::FxHasher;
 use weir_model::filter::{AsciiWords, Number, words};
 use weir_model::identity;
 use weir_model::limits::INDEXED_VALUE_BYTES;
@@ -30,36 +27,32 @@ pub(crate) enum BuiltIn {
     Pair = b'r',
 }
 
-/// Slots for the words that a record has already, a power of two. Four kilobytes, for lines of some hundred words.
-const SLOTS: usize = 1024;
+/// Slots for the words that a record has already, a power of two: for lines of some hundred words. Sixteen kilobytes.
+const SLOTS: usize = 512;
 /// Slots that are looked at for a word.
 const PROBES: usize = 4;
 
 /// Tokens of one record after the other, in one buffer.
 ///
-/// Words come again within a line, in lists of alike objects most of them; the index is spared what it would only find to be known.
+/// Words come again within a line, in lists of alike objects most of them; the index is spared what it would only find to be known. That goes
+/// for short words of ASCII, which nearly all are.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     bytes: Vec<u8>,
     /// Behind the last byte of each.
     ends: Vec<usize>,
-    /// Words by their hashes: one more than their number; those of records before do not count. A word that finds no slot is not
-    /// recognised when it comes again, which only costs time.
-    seen: Box<[u32; SLOTS]>,
-    /// The first token of the record.
-    first: usize,
+    /// Short words by their hashes, each with the number of the record that it was last seen in. One that finds no slot is not recognised when
+    /// it comes again, which only costs time.
+    seen: Box<[(u128, u64); SLOTS]>,
+    /// Number of the record, from 1.
+    record: u64,
     ascii: AsciiWords,
 }
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self {
-            bytes: Vec::new(),
-            ends: Vec::new(),
-            seen: Box::new([0; SLOTS]),
-            first: 0,
-            ascii: AsciiWords::default(),
-        }
+        let seen = Box::new([(0, 0); SLOTS]);
+        Self { bytes: Vec::new(), ends: Vec::new(), seen, record: 0, ascii: AsciiWords::default() }
     }
 }
 
@@ -78,7 +71,6 @@ impl Tokens {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
-        self.seen.fill(0);
     }
 
     #[inline]
@@ -91,25 +83,6 @@ impl Tokens {
         self.ends.push(self.bytes.len());
     }
 
-    /// Whether the record has the word already that stands at the end of the buffer; else notes it.
-    fn again(&mut self, start: usize) -> bool {
-        let word = &self.bytes[start..];
-        let mut hasher = FxHasher::default();
-        hasher.write(word);
-        let hash = hasher.finish() as usize;
-        for slot in (hash..hash.wrapping_add(PROBES)).map(|slot| slot % SLOTS) {
-            let number = self.seen[slot] as usize;
-            if number <= self.first {
-                self.seen[slot] = self.ends.len() as u32 + 1;
-                return false;
-            }
-            if self.get(number - 1) == word {
-                return true;
-            }
-        }
-        false
-    }
-
     fn built_in(&mut self, what: BuiltIn, value: &[u8]) {
         built_in_into(what, value, &mut self.bytes);
         self.end();
@@ -120,7 +93,7 @@ impl Tokens {
     }
 
     pub(crate) fn span(&mut self, span: &Span<'_>) {
-        self.first = self.ends.len();
+        self.record += 1;
         self.built_in(BuiltIn::Operation, span.name.as_bytes());
         if let StatusCode::OK | StatusCode::ERROR = span.status.code {
             self.built_in(BuiltIn::Status, span.status.code.name().as_bytes());
@@ -140,7 +113,7 @@ impl Tokens {
     }
 
     pub(crate) fn log(&mut self, log: &Log<'_>) {
-        self.first = self.ends.len();
+        self.record += 1;
         if !log.event_name.is_empty() {
             self.built_in(BuiltIn::Event, log.event_name.as_bytes());
         }
@@ -158,27 +131,17 @@ impl Tokens {
     }
 
     fn text(&mut self, text: &str) {
-        let mut ascii = std::mem::take(&mut self.ascii);
-        let is_ascii = ascii.each(text, |word| self.word(|out| word.append_to(out)));
-        self.ascii = ascii;
+        let Self { bytes, ends, seen, record, ascii } = self;
+        let is_ascii = ascii.each(text, |word| {
+            if !word.short().is_some_and(|word| again(seen, *record, word)) {
+                word_into(bytes, ends, |out| word.append_to(out));
+            }
+        });
         if !is_ascii {
             let mut words = words(text);
             while let Some(word) = words.next() {
-                self.word(|out| out.extend_from_slice(word.as_bytes()));
+                word_into(bytes, ends, |out| out.extend_from_slice(word.as_bytes()));
             }
-        }
-    }
-
-    #[inline]
-    fn word(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[BUILT_IN, BuiltIn::Word as u8]);
-        append(&mut self.bytes);
-        self.bytes.truncate(start + 2 + INDEXED_VALUE_BYTES);
-        if self.again(start) {
-            self.bytes.truncate(start);
-        } else {
-            self.end();
         }
     }
 
@@ -213,6 +176,38 @@ impl Tokens {
         value(&mut self.bytes);
         self.end();
     }
+}
+
+#[inline]
+fn word_into(bytes: &mut Vec<u8>, ends: &mut Vec<usize>, append: impl FnOnce(&mut Vec<u8>)) {
+    let start = bytes.len();
+    bytes.extend_from_slice(&[BUILT_IN, BuiltIn::Word as u8]);
+    append(bytes);
+    bytes.truncate(start + 2 + INDEXED_VALUE_BYTES);
+    ends.push(bytes.len());
+}
+
+/// Whether a record has a word already; else notes it.
+#[inline]
+fn again(seen: &mut [(u128, u64); SLOTS], record: u64, word: u128) -> bool {
+    // Any odd number with bits all over mixes well: the fraction of the golden ratio, and that of the square root of 3.
+    let mixed = (word as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ ((word >> 64) as u64).wrapping_mul(0xbb67_ae85_84ca_a73b);
+    let hash = (mixed >> 32) as usize;
+    for slot in (hash..hash + PROBES).map(|slot| slot % SLOTS) {
+        match &mut seen[slot] {
+            (known, of) if *of == record => {
+                if *known == word {
+                    return true;
+                }
+            }
+            free => {
+                *free = (word, record);
+                return false;
+            }
+        }
+    }
+    false
 }
 
 /// Whether of a key's values only their presence is indexed.
@@ -320,7 +315,8 @@ mod tests {
             let mut expect: Vec<_> = Vec::new();
             for word in words(text).collect() {
                 let token = built_in(BuiltIn::Word, word.as_bytes());
-                if !expect.contains(&token) {
+                // Longer ones, and those of other texts, are seldom and not looked for.
+                if !text.is_ascii() || word.len() > 16 || !expect.contains(&token) {
                     expect.push(token);
                 }
             }
@@ -332,8 +328,18 @@ mod tests {
         };
         let long = "x".repeat(INDEXED_VALUE_BYTES + 1);
         let some: String = (0..200).chain(0..200).map(|n| format!("w{n} ")).collect();
-        for text in ["a", "A b a B c", "a b", &format!("{long} {long}y"), &some, "w1 w2 w1", "", "w2 a a", ""]
-        {
+        for text in [
+            "a",
+            "A b a B c",
+            "a b",
+            &format!("{long} {long}y"),
+            &some,
+            "w1 w2 w1",
+            "",
+            "w2 a a",
+            "",
+            "\u{e9}t\u{e9} a",
+        ] {
             check(text);
         }
     }

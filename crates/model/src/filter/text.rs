@@ -109,6 +109,15 @@ pub struct AsciiWord<'a> {
 }
 
 impl AsciiWord<'_> {
+    /// All of it as a number, where it is short: two of them are equal where the words are.
+    #[inline]
+    pub fn short(self) -> Option<u128> {
+        let bytes: &[u8; COPIED] = self.text[..COPIED].try_into().expect("sixteen bytes");
+        let unused = 8 * COPIED.checked_sub(self.len)? as u32;
+        // A word has one byte at least.
+        Some(u128::from_le_bytes(*bytes) & (u128::MAX >> unused))
+    }
+
     /// Appends it.
     #[inline]
     pub fn append_to(self, out: &mut Vec<u8>) {
@@ -178,7 +187,11 @@ mod tests {
         let is_ascii = AsciiWords::default().each(text, |word| {
             let mut bytes = b"before".to_vec();
             word.append_to(&mut bytes);
-            found.push(String::from_utf8(bytes.split_off(6)).unwrap());
+            let bytes = bytes.split_off(6);
+            let padded = [bytes.as_slice(), &[0; COPIED]].concat();
+            let number = u128::from_le_bytes(padded[..COPIED].try_into().unwrap());
+            assert_eq!(word.short(), (bytes.len() <= COPIED).then_some(number));
+            found.push(String::from_utf8(bytes).unwrap());
         });
         assert_eq!(is_ascii, text.is_ascii());
         assert_eq!(found, if is_ascii { words(text).collect() } else { Vec::new() }, "{text}");

@@ -66,10 +66,12 @@ impl Part {
             }
         }
         self.show(shards)?;
-        if let Err(error) = shards.open.merge_some(self.settings.merge_segments) {
-            tracing::warn!(%error, "merging segments failed; it is tried again after the next commit");
+        match shards.open.merge_some(self.settings.merge_segments).and_then(|()| shards.open.view()) {
+            Ok(view) => self.state.lock().open = view,
+            Err(error) => {
+                tracing::warn!(%error, "merging segments failed; it is tried again after the next commit")
+            }
         }
-        self.state.lock().open = shards.open.view();
         Ok(())
     }
 
@@ -79,8 +81,8 @@ impl Part {
             return Ok(());
         }
         shards.open.reload()?;
+        let view = shards.open.view()?;
         let Some(Committed { batches, lanes, mark }) = shards.unshown.take() else { return Ok(()) };
-        let view = shards.open.view();
         let mut state = self.state.lock();
         state.ledger.mark = mark;
         state.open = view;
@@ -118,9 +120,9 @@ impl Part {
         let open = Shard::open(&self.disk, &dir, self.signal, base, self.caches.blocks.clone())?;
         manifest.shards.push(ShardMeta { id, base, ..ShardMeta::default() });
         manifest.start = Commit { bodies: 0, pairs: 0, times: None, arrivals: None, ..commit };
+        let (closed, opened) = (shards.open.view()?.closed(last_arrival), open.view()?);
         // From here on nothing may fail: on the disk this shard is closed.
         manifest.write(&mut shards.file)?;
-        let closed = shards.open.view().closed(last_arrival);
         let mut intake = self.intake.lock();
         let mut state = self.state.lock();
         if self.signal == Signal::Spans {
@@ -130,7 +132,7 @@ impl Part {
         }
         intake.operations = Default::default();
         state.closed.push(closed);
-        state.open = open.view();
+        state.open = opened;
         drop((state, intake));
         shards.full.push_back((id - 1, std::mem::replace(&mut shards.open, open)));
         shards.manifest = manifest;

@@ -157,7 +157,7 @@ impl Part {
             }
             let mut shard = open_shard(meta)?;
             shard.rebuild(|_| ())?;
-            closed.push(shard.view().closed(meta.last_arrival));
+            closed.push(shard.view()?.closed(meta.last_arrival));
             full.push_back((meta.id, shard));
         }
         let mut open = open_shard(open_meta)?;
@@ -180,7 +180,7 @@ impl Part {
             tail_bytes: 0,
             next_seq: open_meta.base + open.rows(),
             closed,
-            open: open.view(),
+            open: open.view()?,
         };
         let (fresh, _) = broadcast::channel(settings.live_batches);
         let part = Arc::new(Self {

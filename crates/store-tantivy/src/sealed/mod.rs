@@ -17,6 +17,7 @@ use weir_model::{Signal, TraceId};
 use crate::bodies::{self, Blocks, BodyReader};
 use crate::cache::Cache;
 use crate::directory::DiskDirectory;
+use crate::docs;
 use crate::error::Error;
 use crate::pairs;
 use crate::shard::{Commit, Reader};
@@ -119,7 +120,8 @@ impl Sealed {
             let bodies = BodyReader::open(file, directory, self.signal, self.caches.blocks.clone());
             let pairs = self.disk.open_read(&self.dir.join(PAIRS))?;
             let pairs = Arc::new(pairs::read(pairs.as_ref(), commit.pairs)?);
-            Ok::<_, Error>((Reader { searcher: reader.searcher(), bodies, pairs }, 1))
+            let reader = Reader::new(reader.searcher(), bodies, pairs, docs::first_row)?;
+            Ok::<_, Error>((reader, 1))
         }))
     }
 
