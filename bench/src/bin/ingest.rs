@@ -48,7 +48,7 @@ struct Args {
     #[arg(long, default_value_t = 1000)]
     thousands: u64,
     /// Queries of each kind.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 1000)]
     queries: u64,
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
