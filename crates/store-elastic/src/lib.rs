@@ -15,6 +15,7 @@ mod lane;
 mod listing;
 mod live;
 mod meta;
+mod patterns;
 mod points;
 mod query;
 mod retention;

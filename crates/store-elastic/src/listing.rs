@@ -10,7 +10,7 @@ use weir_store::{StoreError, StoreErrorKind, Total, TraceHit, TraceQuery};
 
 use crate::document::BODY;
 use crate::error::Error;
-use crate::query::{Candidates, candidates, exists, in_range, of_traces};
+use crate::query::{Candidates, exists, in_range, of_traces};
 use crate::rows::Row;
 use crate::template::unordered;
 use crate::view::{BODIES, Order, ROWS, Scan, Search, View};
@@ -36,7 +36,7 @@ struct Ready {
 }
 
 impl Ready {
-    fn new(query: &TraceQuery) -> Result<Self, StoreError> {
+    async fn new(view: &View, query: &TraceQuery) -> Result<Self, StoreError> {
         let refused = |error: weir_model::filter::ParseError| StoreError {
             kind: StoreErrorKind::Query,
             message: error.message,
@@ -44,10 +44,7 @@ impl Ready {
         let (spans, traces) = query.filter.clone().split_trace().map_err(refused)?;
         let matcher = Matcher::new(&traces).map_err(refused)?;
         Ok(Self {
-            candidates: Candidates::and([
-                in_range(Signal::Spans, query.range),
-                candidates(Signal::Spans, &spans),
-            ]),
+            candidates: view.found(Signal::Spans, &spans, query.range).await.map_err(Error::on_read)?,
             any: spans == Filter::All,
             spans: Matcher::new(&spans).map_err(refused)?,
             traces: (traces != Filter::All).then_some(matcher),
@@ -165,7 +162,7 @@ impl View {
         from: usize,
         limit: usize,
     ) -> Result<(Vec<TraceHit>, bool, Total), StoreError> {
-        let ready = Ready::new(query)?;
+        let ready = Ready::new(self, query).await?;
         let (list, complete) = if from == 0 {
             let Listed { list, complete } = self.newest(&ready, Some(limit)).await.map_err(Error::on_read)?;
             (Arc::new(list), complete)
@@ -179,7 +176,7 @@ impl View {
     }
 
     pub(crate) async fn trace_count(&self, query: &TraceQuery) -> Result<u64, StoreError> {
-        Ok(self.whole(&Ready::new(query)?).await?.len() as u64)
+        Ok(self.whole(&Ready::new(self, query).await?).await?.len() as u64)
     }
 
     /// All traces that satisfy a query.

@@ -10,6 +10,7 @@ use weir_model::{Severity, SpanId, TraceId};
 use weir_store::TimeRange;
 
 use crate::meta::Kind;
+use crate::patterns::Patterns;
 use crate::template::ordered;
 use crate::tokens::{self, EVENT, EXACT_INTEGERS, OPERATION, RECORD, RESOURCE, SCOPE, SERVICE};
 
@@ -139,14 +140,14 @@ pub(crate) fn with_text(level: char, name: &str, value: &str) -> Candidates {
 }
 
 /// Records that match a filter, and where it is not exact, some that do not.
-pub(crate) fn candidates(signal: Signal, filter: &Filter) -> Candidates {
+pub(crate) fn candidates(signal: Signal, filter: &Filter, patterns: &Patterns) -> Candidates {
     match filter {
         Filter::All => all(),
-        Filter::And(parts) => Candidates::and(parts.iter().map(|part| candidates(signal, part))),
-        Filter::Or(parts) => Candidates::or(parts.iter().map(|part| candidates(signal, part))),
-        Filter::Not(inner) => all().and_not(candidates(signal, inner)),
+        Filter::And(parts) => Candidates::and(parts.iter().map(|part| candidates(signal, part, patterns))),
+        Filter::Or(parts) => Candidates::or(parts.iter().map(|part| candidates(signal, part, patterns))),
+        Filter::Not(inner) => all().and_not(candidates(signal, inner, patterns)),
         Filter::Text(text) => in_text(text),
-        Filter::Cond(cond) => condition(signal, cond),
+        Filter::Cond(cond) => condition(signal, cond, patterns),
     }
 }
 
@@ -162,21 +163,29 @@ fn in_text(text: &Text) -> Candidates {
     if text.words.len() == 1 { found } else { found.inexact() }
 }
 
-fn condition(signal: Signal, cond: &Cond) -> Candidates {
+/// Levels and name under which the values of a key are found as tokens.
+pub(crate) fn places(key: &Key) -> Option<(&'static [char], &str)> {
+    Some(match key {
+        Key::Service => (&[SERVICE], ""),
+        Key::Operation => (&[OPERATION], ""),
+        Key::Event => (&[EVENT], ""),
+        Key::Attr(Level::Any, name) => (&[RECORD, RESOURCE, SCOPE], name),
+        Key::Attr(Level::Record, name) => (&[RECORD], name),
+        Key::Attr(Level::Resource, name) => (&[RESOURCE], name),
+        Key::Attr(Level::Scope, name) => (&[SCOPE], name),
+        _ => return None,
+    })
+}
+
+fn condition(signal: Signal, cond: &Cond, patterns: &Patterns) -> Candidates {
     let (span, log) = (signal == Signal::Spans, signal == Signal::Logs);
     match &cond.key {
-        Key::Service => attribute(&[SERVICE], "", &cond.test),
-        Key::Attr(level, name) => {
-            let levels: &[char] = match level {
-                Level::Any => &[RECORD, RESOURCE, SCOPE],
-                Level::Record => &[RECORD],
-                Level::Resource => &[RESOURCE],
-                Level::Scope => &[SCOPE],
-            };
-            attribute(levels, name, &cond.test)
+        Key::Service | Key::Attr(..) => {
+            let (levels, name) = places(&cond.key).expect("they have tokens");
+            attribute(levels, name, &cond.test, patterns)
         }
-        Key::Operation if span => only_text(OPERATION, &all(), &cond.test),
-        Key::Event => only_text(EVENT, &term("keys", tokens::key(EVENT, "")), &cond.test),
+        Key::Operation if span => only_text(OPERATION, &all(), &cond.test, patterns),
+        Key::Event => only_text(EVENT, &with_keys(&[EVENT], ""), &cond.test, patterns),
         Key::Kind if span => by_number(cond, "kind", 5, |span, n| span.kind = SpanKind(n)),
         Key::Status if span => by_number(cond, "status", 2, |span, n| span.status.code = StatusCode(n)),
         Key::Duration if span => measure("duration", &cond.test),
@@ -192,7 +201,7 @@ fn condition(signal: Signal, cond: &Cond) -> Candidates {
 }
 
 /// Attributes of a name on any of some levels.
-fn attribute(levels: &[char], name: &str, test: &Test) -> Candidates {
+fn attribute(levels: &[char], name: &str, test: &Test, patterns: &Patterns) -> Candidates {
     let on = |find: &dyn Fn(char) -> Candidates| Candidates::or(levels.iter().map(|level| find(*level)));
     let present = || with_keys(levels, name);
     if tokens::only_present(name) && *test != Test::Exists {
@@ -202,8 +211,8 @@ fn attribute(levels: &[char], name: &str, test: &Test) -> Candidates {
         Test::Exists => present(),
         Test::Eq(operand) => on(&|level| equal(level, name, operand)),
         Test::Ne(operand) => present().and_not(on(&|level| equal(level, name, operand))),
-        Test::Like(pattern) => on(&|level| like(level, name, pattern)),
-        Test::Unlike(_) => present().inexact(),
+        Test::Like(pattern) => on(&|level| like(level, name, pattern, patterns)),
+        Test::Unlike(pattern) => present().and_not(on(&|level| like(level, name, pattern, patterns))),
         Test::Lt(n) => on(&|level| numbers(level, name, ("gte", None), ("lt", Some(*n)))),
         Test::Le(n) => on(&|level| numbers(level, name, ("gte", None), ("lte", Some(*n)))),
         Test::Gt(n) => on(&|level| numbers(level, name, ("gt", Some(*n)), ("lt", None))),
@@ -254,15 +263,18 @@ fn numbers(
     Candidates { query: range, exact: is_exact }
 }
 
-/// Texts that begin as a pattern does.
-fn like(level: char, name: &str, pattern: &str) -> Candidates {
+/// Texts that match a pattern, or where it is not known which do, those that begin as it does.
+fn like(level: char, name: &str, pattern: &str, patterns: &Patterns) -> Candidates {
+    if let Some(tokens) = patterns.get(&(level, name.to_owned(), pattern.to_owned())) {
+        return terms("attrs", tokens.iter().map(String::as_str));
+    }
     let begin = beginning(pattern);
     let texts = ['t', 'c'].map(|kind| prefix("attrs", &(tokens::kind(level, name, kind) + &begin)));
     Candidates::or(texts).inexact()
 }
 
 /// What all texts that a pattern matches begin with.
-fn beginning(pattern: &str) -> String {
+pub(crate) fn beginning(pattern: &str) -> String {
     fn literal(hir: &Hir) -> Option<&[u8]> {
         match hir.kind() {
             HirKind::Literal(literal) => Some(&literal.0),
@@ -281,13 +293,13 @@ fn beginning(pattern: &str) -> String {
 }
 
 /// Keys whose values are texts.
-fn only_text(level: char, present: &Candidates, test: &Test) -> Candidates {
+fn only_text(level: char, present: &Candidates, test: &Test, patterns: &Patterns) -> Candidates {
     match test {
         Test::Exists => present.clone(),
         Test::Eq(operand) => has_text(level, "", &operand.text),
         Test::Ne(operand) => present.clone().and_not(has_text(level, "", &operand.text)),
-        Test::Like(pattern) => like(level, "", pattern),
-        Test::Unlike(_) => present.clone().inexact(),
+        Test::Like(pattern) => like(level, "", pattern, patterns),
+        Test::Unlike(pattern) => present.clone().and_not(like(level, "", pattern, patterns)),
         Test::Lt(_) | Test::Le(_) | Test::Gt(_) | Test::Ge(_) => none(),
     }
 }
@@ -415,7 +427,7 @@ mod tests {
             ("n > 5", true),
             ("NOT (n > 5 OR k ~ x)", false),
         ] {
-            let found = candidates(Signal::Logs, &Filter::parse(text).unwrap());
+            let found = candidates(Signal::Logs, &Filter::parse(text).unwrap(), &Patterns::new());
             assert_eq!(found.exact, is_exact, "{text}");
             if !is_exact && text.starts_with("NOT") {
                 assert_eq!(found.query, json!({ "match_all": {} }), "{text}");

@@ -18,7 +18,7 @@ use crate::document::BODY;
 use crate::error::Error;
 use crate::lane::Ranges;
 use crate::points::{Chunk, Joined};
-use crate::query::{Candidates, candidates, ids, in_range, of_kind, of_trace, overlapping, with_text};
+use crate::query::{Candidates, ids, of_kind, of_trace, overlapping, with_text};
 use crate::tokens::{LABEL, METRIC};
 use crate::view::{BODIES, Order, Scan, Search, SortKey, View};
 
@@ -229,7 +229,7 @@ impl Snapshot for ElasticSnapshot {
         let after = after.map(Mark::parse).transpose()?.map(|mark| mark.key);
         let matcher = matcher(&query.filter)?;
         let found =
-            Candidates::and([in_range(Signal::Logs, query.range), candidates(Signal::Logs, &query.filter)]);
+            self.view.found(Signal::Logs, &query.filter, query.range).await.map_err(Error::on_read)?;
         let logs = self.view.logs(&found, Some(&matcher), Order::Newest, limit, after).await;
         let mut logs = logs.map_err(Error::on_read)?;
         let more = logs.len() > limit;
@@ -271,7 +271,7 @@ impl Snapshot for ElasticSnapshot {
 
     async fn aggregate(&self, signal: Signal, query: &RecordQuery, agg: &Agg) -> Result<Table, StoreError> {
         let matcher = matcher(&query.filter)?;
-        let found = Candidates::and([in_range(signal, query.range), candidates(signal, &query.filter)]);
+        let found = self.view.found(signal, &query.filter, query.range).await.map_err(Error::on_read)?;
         self.view.table(signal, &found, &matcher, agg).await.map_err(Error::on_read)
     }
 
