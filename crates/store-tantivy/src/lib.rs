@@ -18,6 +18,7 @@ mod error;
 mod identities;
 mod ledger;
 mod listing;
+mod needle;
 mod newest;
 mod packed;
 mod pairs;

@@ -1,7 +1,6 @@
 //! Visiting the records that satisfy a filter, wherever they stand: in sealed shards, in the open one, in the tail.
 
 use bytes::Bytes;
-use memchr::memmem;
 use weir_model::filter::{Filter, Matcher, ParseError, Record};
 use weir_model::otlp::{Log, LogRef, Resource, Scope, Span, SpanRef, StatusCode};
 use weir_model::{Signal, TraceId};
@@ -12,6 +11,7 @@ use crate::candidates;
 use crate::columns::status_of;
 use crate::conditions::{self, ColumnTest};
 use crate::error::Error;
+use crate::needle::Needle;
 use crate::newest::{Each, Newest};
 use crate::part::PartView;
 use crate::schema::schema;
@@ -147,7 +147,7 @@ pub(crate) struct Search<'q> {
     pub(crate) index: Filter,
     pub(crate) tests: Vec<ColumnTest>,
     /// Stands in every batch that has a match.
-    pub(crate) needle: Option<memmem::Finder<'static>>,
+    pub(crate) needle: Option<Needle>,
     pub(crate) range: TimeRange,
     /// Only records with a lower number.
     pub(crate) below_seq: u64,
@@ -162,13 +162,17 @@ impl<'q> Search<'q> {
     pub(crate) fn new(part: &'q PartView, filter: &Filter, range: TimeRange) -> Result<Self, ParseError> {
         let (tests, index) = conditions::split(part.signal, filter);
         let matcher = Matcher::new(filter)?;
-        let needle = filter.needle().map(|needle| memmem::Finder::new(needle).into_owned());
+        let needle = filter.needle().map(Needle::new);
         Ok(Self { matcher, index, tests, needle, range, below_seq: part.next_seq, part })
     }
 
     /// The rows of a batch that satisfy it.
-    pub(crate) fn in_batch<'a>(&'a self, batch: &'a TailBatch) -> impl Iterator<Item = &'a TailRow> {
-        batch.rows_with(self.needle.as_ref()).filter(|row| self.is_met_by(batch, row))
+    pub(crate) fn in_batch<'a>(&'a self, batch: &'a TailBatch) -> Box<dyn Iterator<Item = &'a TailRow> + 'a> {
+        let is_met = |row: &&TailRow| self.is_met_by(batch, row);
+        match &self.needle {
+            Some(needle) => Box::new(batch.rows_with(needle).filter(is_met)),
+            None => Box::new(batch.rows.iter().filter(is_met)),
+        }
     }
 
     fn is_met_by(&self, batch: &TailBatch, row: &TailRow) -> bool {

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use memchr::memmem::Finder;
 use weir_model::otlp::{Group, Log, LogRef, Resource, Scope, Span, SpanRef};
 use weir_model::{Signal, TraceId};
 use weir_store::StoredLog;
 use weir_transport::Lane;
 
 use crate::columns::Meta;
+use crate::needle::Needle;
 use crate::table::TraceTable;
 
 /// A record in a batch.
@@ -92,20 +92,19 @@ impl TailBatch {
         self.newest
     }
 
-    /// The rows that have some bytes in the record, its resource or its scope; all where none are named.
-    pub(crate) fn rows_with<'a>(
-        &'a self,
-        needle: Option<&'a Finder<'_>>,
-    ) -> impl Iterator<Item = &'a TailRow> {
-        let has = move |bytes: &[u8]| needle.is_none_or(|needle| needle.find(bytes).is_some());
-        // Most batches without it are told by one look.
-        let rows = if has(&self.body) { &self.rows[..] } else { &[] };
+    /// The rows that may have a text in the record, its resource or its scope.
+    pub(crate) fn rows_with(&self, needle: &Needle) -> impl Iterator<Item = &TailRow> {
+        let places = needle.places(&self.body);
+        let rows = if places.is_empty() { &[] } else { &self.rows[..] };
+        let inside = move |range: &Range<u32>| {
+            let next = places.partition_point(|place| *place < range.start);
+            places.get(next).is_some_and(|place| *place < range.end)
+        };
         let mut groups = Vec::new();
         if !rows.is_empty() {
-            groups
-                .extend(self.groups.iter().map(|g| has(self.part(&g.resource)) || has(self.part(&g.scope))));
+            groups.extend(self.groups.iter().map(|group| inside(&group.resource) || inside(&group.scope)));
         }
-        rows.iter().filter(move |row| groups[row.group as usize] || has(self.record(row)))
+        rows.iter().filter(move |row| groups[row.group as usize] || inside(&row.record))
     }
 
     /// The rows of a trace.

@@ -3,8 +3,8 @@
 use super::{Cond, Filter, Key, Test};
 
 impl Filter {
-    /// Bytes that the encoded record, or its resource or scope, has somewhere if it satisfies the filter; the longest that are known. `None` where
-    /// nothing can be said.
+    /// A text that the encoded record, or its resource or scope, has somewhere as a whole string field if it satisfies the filter; the longest that
+    /// is known. `None` where nothing can be said.
     pub fn needle(&self) -> Option<&[u8]> {
         match self {
             Filter::And(parts) => parts.iter().filter_map(Filter::needle).max_by_key(|needle| needle.len()),
