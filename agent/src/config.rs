@@ -156,6 +156,11 @@ impl FormatConfig {
     }
 }
 
+/// The groups that `${...}` in an attribute's value stand for.
+fn groups_in(template: &str) -> impl Iterator<Item = &str> {
+    template.split("${").skip(1).filter_map(|rest| rest.split_once('}').map(|(group, _)| group))
+}
+
 impl Validate for Config {
     fn validate(&self, problems: &mut Vec<String>) {
         let every = self.host_metrics.0;
@@ -195,9 +200,53 @@ impl Validate for Config {
                     "agent.sources[{i}].format.zone: {error}; write a name such as Asia/Shanghai, or +08:00"
                 ));
             }
-            if let Some(Err(error)) = source.path_pattern.as_deref().map(regex::Regex::new) {
-                problems.push(format!("agent.sources[{i}].path_pattern: {error}"));
+            let groups: Vec<String> = match source.path_pattern.as_deref().map(regex::Regex::new) {
+                Some(Err(error)) => {
+                    problems.push(format!("agent.sources[{i}].path_pattern: {error}"));
+                    continue;
+                }
+                Some(Ok(pattern)) => pattern.capture_names().flatten().map(str::to_owned).collect(),
+                None => Vec::new(),
+            };
+            for (key, template) in &source.attributes {
+                for group in groups_in(template).filter(|group| groups.iter().all(|known| known != group)) {
+                    let known = match groups.is_empty() {
+                        true => "it names none".to_owned(),
+                        false => format!("it has {}", groups.join(", ")),
+                    };
+                    problems.push(format!(
+                        "agent.sources[{i}].attributes.{key}: path_pattern has no group `{group}`; {known}"
+                    ));
+                }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_the_path_has_not_is_told() {
+        let problems = |pattern: Option<&str>, value: &str| {
+            let source = SourceConfig {
+                include: vec!["/srv/*.log".into()],
+                path_pattern: pattern.map(Into::into),
+                attributes: [("service.name".into(), value.into())].into(),
+                ..SourceConfig::default()
+            };
+            let mut problems = Vec::new();
+            Config { sources: vec![source], ..Config::default() }.validate(&mut problems);
+            problems
+        };
+        let path = Some("/(?<service>[a-z]+)-(?<pod>[0-9]+)");
+        assert_eq!(problems(path, "${service}"), [] as [String; 0]);
+        assert_eq!(problems(None, "shop"), [] as [String; 0]);
+        let told = |known: &str| {
+            format!("agent.sources[0].attributes.service.name: path_pattern has no group `servise`; {known}")
+        };
+        assert_eq!(problems(path, "a ${pod} ${servise}"), [told("it has service, pod")]);
+        assert_eq!(problems(None, "${servise}"), [told("it names none")]);
     }
 }

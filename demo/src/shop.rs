@@ -84,6 +84,8 @@ fn spawn(config: &ShopConfig, name: &str) -> anyhow::Result<Child> {
     command.args(["demo", "service", name]).arg("--log-dir").arg(&settings.log_dir);
     command.arg("--run-dir").arg(&settings.run_dir).args(["--otlp", &settings.otlp]);
     command.arg("--rotate-bytes").arg(settings.rotate_bytes.to_string()).kill_on_drop(true);
+    // A group of its own: Ctrl-C reaches the shop only, which then ends its services.
+    command.process_group(0);
     // SAFETY: prctl is async-signal-safe and touches no memory of the parent.
     unsafe {
         command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {

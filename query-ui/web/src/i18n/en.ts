@@ -249,6 +249,7 @@ export const en = {
     user: 'user',
     system: 'system',
     iowait: 'iowait',
+    steal: 'taken by the host',
     used: 'used',
     cached: 'cache',
     read: 'read',

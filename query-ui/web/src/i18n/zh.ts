@@ -241,6 +241,7 @@ export const zh: Messages = {
     user: '用户',
     system: '系统',
     iowait: 'iowait',
+    steal: '被宿主机占用',
     used: '已用',
     cached: '缓存',
     read: '读',

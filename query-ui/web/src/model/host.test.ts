@@ -21,6 +21,16 @@ test.each([
     { user: [0.3], system: [0.2] },
   ],
   [
+    'all that is not idle',
+    [
+      one('system.cpu.utilization', { 'cpu.mode': 'user' }, 0.1),
+      one('system.cpu.utilization', { 'cpu.mode': 'nice' }, 0.5),
+      one('system.cpu.utilization', { 'cpu.mode': 'interrupt' }, 0.1),
+      one('system.cpu.utilization', { 'cpu.mode': 'steal' }, 0.2),
+    ],
+    { user: [0.6], system: [0.1], steal: [0.2] },
+  ],
+  [
     'the mean of the processors',
     [
       one('system.cpu.utilization', { state: 'user', cpu: 'cpu0' }, 1, 0),
@@ -47,7 +57,7 @@ test('devices are added up, and what was not measured stays unknown', () => {
   expect(network).toEqual([{ name: 'transmit', values: [7] }]);
 });
 
-test('file systems: used over all states, else the share; those of the kernel are left out', () => {
+test('file systems: used of the whole, else over all states, else the share; those of the kernel are left out', () => {
   const at = (mountpoint: string, state?: string): Record<string, string> => ({
     'system.filesystem.mountpoint': mountpoint,
     ...(state && { 'system.filesystem.state': state }),
@@ -56,12 +66,15 @@ test('file systems: used over all states, else the share; those of the kernel ar
     view(
       one('system.filesystem.usage', at('/', 'used'), 30),
       one('system.filesystem.usage', at('/', 'free'), 70),
+      one('system.filesystem.usage', at('/home', 'used'), 20),
+      one('system.filesystem.limit', at('/home'), 80),
       one('system.filesystem.utilization', at('/data'), 0.5, null),
       one('system.filesystem.utilization', at('/sys/fs/cgroup'), 0.1),
     ).disks,
   ).toEqual([
     { mount: '/', used: 0.3, size: 100 },
     { mount: '/data', used: 0.5, size: null },
+    { mount: '/home', used: 0.25, size: 80 },
   ]);
 });
 

@@ -31,7 +31,13 @@ export interface HostView {
   uptime: number | null;
 }
 
-const CPU_MODES = ['user', 'system', 'iowait'],
+/** Modes of a processor, added up to what is shown; together all but idle. */
+const CPU_MODES: Record<string, string[]> = {
+    user: ['user', 'nice'],
+    system: ['system', 'kernel', 'interrupt', 'softirq', 'irq'],
+    iowait: ['iowait', 'wait'],
+    steal: ['steal'],
+  },
   MEMORY_STATES = ['used', 'cached'],
   DISK = ['read', 'write'],
   NETWORK = ['receive', 'transmit'];
@@ -47,7 +53,11 @@ export function hostView(m: HostMetrics): HostView {
     memory: by(named('system.memory.usage'), ['system.memory.state', 'state'], MEMORY_STATES),
     disk: by(named('system.disk.io'), ['disk.io.direction', 'direction'], DISK),
     network: by(named('system.network.io'), ['network.io.direction', 'direction'], NETWORK),
-    disks: disks(named('system.filesystem.utilization'), named('system.filesystem.usage')),
+    disks: disks(
+      named('system.filesystem.utilization'),
+      named('system.filesystem.usage'),
+      named('system.filesystem.limit'),
+    ),
     cores,
     limit: last(named('system.memory.limit')[0]?.values) ?? null,
     uptime: last(named('system.uptime')[0]?.values) ?? null,
@@ -81,19 +91,21 @@ function cpu(utilization: MetricSeries[], time: MetricSeries[], cores: number | 
   const series = utilization.length ? utilization : time,
     numbers = new Set(series.map(s => attribute(s, ['cpu.logical_number', 'cpu'])).filter(Boolean)).size,
     parts = Math.max(1, numbers || (utilization.length ? 1 : (cores ?? 1)));
-  return by(series, ['cpu.mode', 'state'], CPU_MODES).map(line => ({
-    name: line.name,
-    values: line.values.map(v => (v === null ? null : v / parts)),
-  }));
+  const modes = by(series, ['cpu.mode', 'state'], Object.values(CPU_MODES).flat());
+  return Object.entries(CPU_MODES)
+    .map(([name, of]) => ({ name, values: sum(modes.filter(m => of.includes(m.name)).map(m => m.values)) }))
+    .filter(line => line.values.length > 0)
+    .map(line => ({ name: line.name, values: line.values.map(v => (v === null ? null : v / parts)) }));
 }
 
-function disks(utilization: MetricSeries[], usage: MetricSeries[]): Disk[] {
+function disks(utilization: MetricSeries[], usage: MetricSeries[], limit: MetricSeries[]): Disk[] {
   const MOUNT = ['system.filesystem.mountpoint', 'mountpoint'],
     STATE = ['system.filesystem.state', 'state'],
     found = new Map<string, Disk>();
   for (const mount of new Set(usage.map(s => attribute(s, MOUNT)))) {
     const states = usage.filter(s => attribute(s, MOUNT) === mount),
-      size = states.reduce((n, s) => n + (last(s.values) ?? 0), 0),
+      whole = last(limit.find(s => attribute(s, MOUNT) === mount)?.values),
+      size = whole ?? states.reduce((n, s) => n + (last(s.values) ?? 0), 0),
       used = last(states.find(s => attribute(s, STATE) === 'used')?.values) ?? 0;
     if (size > 0) found.set(mount, { mount, used: used / size, size });
   }

@@ -32,15 +32,17 @@ export default function NoMatch({ signal, q, range, setQ, widen }: Props) {
   });
   const searched = useQuery({ ...total(''), enabled: q !== '' }).data,
     tried = useQueries({ queries: parts.map(p => total(p.rest)) });
-  const best = parts.map((p, i) => ({ ...p, n: tried[i]?.data?.value ?? 0 })).sort((a, b) => b.n - a.n)[0];
+  const all = (total: { value: number; exact: boolean }) =>
+    total.exact ? count(total.value) : t.atLeast(count(total.value));
+  const best = parts.map((p, i) => ({ ...p, total: tried[i]?.data, n: tried[i]?.data?.value ?? 0 })).sort((a, b) => b.n - a.n)[0];
   if (status?.newestNs === null) return <NothingYet receivers={status.receivers} />;
   return (
     <div className="empty">
       <h2>{signal === 'spans' ? t.noTrace(name) : t.noLog(name)}</h2>
       {q && searched && (
         <p>
-          {signal === 'spans' ? t.noTraceBody(count(searched.value)) : t.noLogBody(count(searched.value))}{' '}
-          {best && best.n > 0 && <With text={c => t.excludes(c, count(best.n))} codes={[best.chip.text]} />}
+          {signal === 'spans' ? t.noTraceBody(all(searched)) : t.noLogBody(all(searched))}{' '}
+          {best?.total && best.n > 0 && <With text={c => t.excludes(c, all(best.total))} codes={[best.chip.text]} />}
         </p>
       )}
       <p className="btns">

@@ -109,7 +109,7 @@ export default function HostPage() {
           lines={host.cpu}
           now={percent(busy)}
           note={cores && t.cores(cores)}
-          colors={['chart-1', 'chart-2', 'chart-4']}
+          colors={['chart-1', 'chart-2', 'chart-4', 'chart-3']}
           format={percent}
           stacked
           max={1}
