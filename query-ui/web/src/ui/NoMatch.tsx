@@ -34,7 +34,11 @@ export default function NoMatch({ signal, q, range, setQ, widen }: Props) {
     tried = useQueries({ queries: parts.map(p => total(p.rest)) });
   const all = (total: { value: number; exact: boolean }) =>
     total.exact ? count(total.value) : t.atLeast(count(total.value));
-  const best = parts.map((p, i) => ({ ...p, total: tried[i]?.data, n: tried[i]?.data?.value ?? 0 })).sort((a, b) => b.n - a.n)[0];
+  const nothing = { value: 0, exact: true },
+    best = parts
+      .map((p, i) => ({ ...p, total: tried[i]?.data ?? nothing }))
+      .sort((a, b) => b.total.value - a.total.value)[0],
+    helps = best && best.total.value > 0;
   if (status?.newestNs === null) return <NothingYet receivers={status.receivers} />;
   return (
     <div className="empty">
@@ -42,16 +46,16 @@ export default function NoMatch({ signal, q, range, setQ, widen }: Props) {
       {q && searched && (
         <p>
           {signal === 'spans' ? t.noTraceBody(all(searched)) : t.noLogBody(all(searched))}{' '}
-          {best?.total && best.n > 0 && <With text={c => t.excludes(c, all(best.total))} codes={[best.chip.text]} />}
+          {helps && <With text={c => t.excludes(c, all(best.total))} codes={[best.chip.text]} />}
         </p>
       )}
       <p className="btns">
-        {q && best && best.n > 0 && (
+        {q && helps && (
           <button className="ctl pri" onClick={() => setQ(best.rest)}>
             {t.remove(best.chip.text)}
           </button>
         )}
-        {q && (!best || best.n === 0) && (
+        {q && !helps && (
           <button className="ctl" onClick={() => setQ('')}>
             {t.clearFilters}
           </button>
