@@ -50,10 +50,7 @@ fn work<'a>(
     for (position, batch) in batches {
         let mut n = 0;
         for group in Groups::new(&batch.body) {
-            let incarnation = group.resource.attrs().get(identity::INCARNATION);
-            let incarnation = incarnation
-                .and_then(|value| value.as_str()?.parse::<Incarnation>().ok())
-                .filter(|_| !batch.origins.is_empty());
+            let incarnation = group.resource.incarnation().filter(|_| !batch.origins.is_empty());
             for record in group.records() {
                 let place = Place { lane, position: *position, n };
                 n += 1;

@@ -1,21 +1,28 @@
 //! Which partition a record goes to, and the parts of a batch.
 //!
 //! - Spans: the hash (XXH3, 64 bits) of their trace id's 16 bytes, modulo the number of partitions, so that one partition holds a whole trace.
-//! - Logs and metrics: the batch's route, which is the hash of its source, so that a file keeps its order and its ranges stay in one lane.
+//! - Logs and metrics that were read from files: the hash of their file's incarnation, so that a file keeps its order and its ranges stay in one
+//!   lane, whichever other files it shares a batch with.
+//! - All others: the batch's route.
 //!
 //! The number of partitions is that of the topic when the process began: were it to change in between, a batch that is sent again could go
 //! elsewhere, where nobody knows that it is stored already.
 
 use bytes::Bytes;
-use weir_model::otlp::Span;
+use weir_model::otlp::{Resource, Span};
 use weir_model::wire::{Fields, Kind, Mark, Writer};
-use weir_model::{Signal, TraceId};
-use weir_transport::Batch;
+use weir_model::{Incarnation, Signal, TraceId};
+use weir_transport::{Batch, Origin};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The partition of a trace.
 pub(crate) fn of_trace(trace: TraceId, partitions: u32) -> u32 {
     (xxh3_64(trace.as_bytes()) % u64::from(partitions)) as u32
+}
+
+/// The partition of a file.
+fn of_source(incarnation: Incarnation, partitions: u32) -> u32 {
+    (xxh3_64(&incarnation.to_bytes()) % u64::from(partitions)) as u32
 }
 
 /// The parts of a batch with their partitions; in all they hold its records, each once.
@@ -25,32 +32,61 @@ pub(crate) fn of_trace(trace: TraceId, partitions: u32) -> u32 {
 pub(crate) fn split(batch: Batch, partitions: u32, limit: usize) -> Vec<(u32, Batch)> {
     let whole = (batch.route % u64::from(partitions)) as u32;
     let by_trace = batch.signal == Signal::Spans && partitions > 1;
+    let by_source = batch.signal != Signal::Spans && partitions > 1 && !batch.origins.is_empty();
     let too_large = batch.origins.is_empty() && batch.body.len() > limit;
-    if !by_trace && !too_large {
+    if !by_trace && !by_source && !too_large {
         return vec![(whole, batch)];
     }
     let limit = if batch.origins.is_empty() { limit } else { usize::MAX };
     let mut parts = Parts { limit, parts: Vec::new() };
     for (resource, head) in messages(&batch.body, 1) {
+        let source = if by_source { incarnation(&head) } else { None };
+        let home = source.map_or(whole, |source| of_source(source, partitions));
         parts.parts.iter_mut().for_each(Part::end_resource);
         for (scope, scope_head) in messages(resource, 2) {
             parts.parts.iter_mut().for_each(Part::end_scope);
             for (record, _) in messages_in(scope, 2) {
                 let partition = match by_trace {
-                    true => Span::decode(record).trace_id.map_or(whole, |id| of_trace(id, partitions)),
-                    false => whole,
+                    true => Span::decode(record).trace_id.map_or(home, |id| of_trace(id, partitions)),
+                    false => home,
                 };
                 parts.add(partition, &head, &scope_head, record);
             }
         }
     }
     let mut parts = parts.parts;
+    if by_source {
+        // A range none of whose lines became a record is told as well.
+        let homes = batch.origins.iter().map(|origin| of_source(origin.incarnation, partitions));
+        for home in homes {
+            if parts.iter().all(|part| part.partition != home) {
+                parts.push(Part::empty(home));
+            }
+        }
+    }
     match parts.len() {
         0 => vec![(whole, batch)],
         // As it came, where it can be.
         1 => vec![(parts.remove(0).partition, batch)],
-        _ => parts.into_iter().map(|part| part.finish(&batch)).collect(),
+        _ => {
+            let origins = |partition| match by_source {
+                true => batch
+                    .origins
+                    .iter()
+                    .filter(|origin| of_source(origin.incarnation, partitions) == partition)
+                    .cloned()
+                    .collect(),
+                false => batch.origins.clone(),
+            };
+            parts.into_iter().map(|part| part.finish(&batch, origins)).collect()
+        }
     }
+}
+
+/// The file of a `Resource…` message's other fields.
+fn incarnation(head: &[u8]) -> Option<Incarnation> {
+    let (resource, _) = messages_in(head, 1).next()?;
+    Resource::decode(resource).incarnation()
 }
 
 /// The nested messages in fields numbered `field`, each with what stands in it beside the fields that are `2`: resource or scope, and the URL of
@@ -110,6 +146,13 @@ struct Part {
 }
 
 impl Part {
+    /// Without records, but with a resource, since a message needs a payload.
+    fn empty(partition: u32) -> Self {
+        let mut out = Writer::new();
+        let resource = Some(out.begin(1));
+        Self { partition, out, resource, scope: None }
+    }
+
     fn add(&mut self, resource: &[u8], scope: &[u8], record: &[u8]) {
         if self.resource.is_none() {
             self.resource = Some(self.out.begin(1));
@@ -135,9 +178,10 @@ impl Part {
         }
     }
 
-    fn finish(mut self, of: &Batch) -> (u32, Batch) {
+    fn finish(mut self, of: &Batch, origins: impl Fn(u32) -> Vec<Origin>) -> (u32, Batch) {
         self.end_resource();
-        (self.partition, Batch { body: Bytes::from(self.out.into_vec()), ..of.clone() })
+        let (origins, body) = (origins(self.partition), Bytes::from(self.out.into_vec()));
+        (self.partition, Batch { origins, body, ..of.clone() })
     }
 }
 
@@ -146,8 +190,7 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
 
     use weir_model::otlp::{BodyWriter, LogWriter, Refs, SpanWriter, validate};
-    use weir_model::{Incarnation, SpanId};
-    use weir_transport::Origin;
+    use weir_model::{SpanId, identity};
 
     use super::*;
 
@@ -213,8 +256,50 @@ mod tests {
         assert_eq!(split(batch, 2, 2_000).len(), 2);
     }
 
+    /// A batch of a line of each file, and nothing of the last one's range.
+    fn lines(files: &[u128]) -> Batch {
+        let mut body = BodyWriter::default();
+        for file in files.split_last().unwrap().1 {
+            body.resource(|attrs| attrs.str(identity::INCARNATION, &Incarnation(*file).to_string()));
+            body.scope("", "");
+            body.record(|out| LogWriter::new(out).body("line"));
+        }
+        let origin = |file: &u128| Origin { incarnation: Incarnation(*file), range: 0..5, acked_below: 0 };
+        let origins = files.iter().map(origin).collect();
+        let body = Bytes::from(body.finish());
+        Batch { signal: Signal::Logs, origins, route: files[0] as u64, arrived: 1, body }
+    }
+
     #[test]
-    fn logs_go_by_their_route_and_stay_as_they_are() {
+    fn a_file_is_in_one_partition_whatever_it_shares_a_batch_with() {
+        let files: Vec<u128> = (1..=12).collect();
+        let mut homes: HashMap<Incarnation, u32> = HashMap::new();
+        for batch in [lines(&files), lines(&files[3..]), lines(&[9, 2, 5, 7]), lines(&[4, 4])] {
+            let parts = split(batch.clone(), 4, usize::MAX);
+            assert_eq!(records(&parts), records(&[(0, batch.clone())]));
+            let mut origins = Vec::new();
+            for (partition, part) in &parts {
+                validate(Signal::Logs, &part.body).expect("a part is OTLP");
+                assert!(!part.body.is_empty());
+                let covered: Vec<_> = part.origins.iter().map(|origin| origin.incarnation).collect();
+                for (group, _) in Refs::new(&part.body) {
+                    assert!(covered.contains(&group.resource.incarnation().unwrap()));
+                }
+                for incarnation in covered {
+                    assert_eq!(*homes.entry(incarnation).or_insert(*partition), *partition);
+                }
+                origins.extend(part.origins.clone());
+            }
+            origins.sort_by_key(|origin| origin.incarnation);
+            let mut all = batch.origins;
+            all.sort_by_key(|origin| origin.incarnation);
+            assert_eq!(origins, all, "each range once");
+        }
+        assert!(homes.values().any(|partition| *partition != homes[&Incarnation(1)]));
+    }
+
+    #[test]
+    fn logs_without_a_file_go_by_their_route_and_stay_as_they_are() {
         let mut body = BodyWriter::default();
         body.resource(|_| ());
         body.scope("", "");

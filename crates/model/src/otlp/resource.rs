@@ -1,6 +1,8 @@
 //! Who reports: the resource and the instrumentation scope.
 
 use super::value::{Attrs, text};
+use crate::identity;
+use crate::ids::Incarnation;
 use crate::wire::Fields;
 
 /// The entity that produced telemetry.
@@ -28,6 +30,11 @@ impl<'a> Resource<'a> {
     /// `service.name`, or empty.
     pub fn service(&self) -> &'a str {
         self.attrs().get("service.name").and_then(|v| v.as_str()).unwrap_or("")
+    }
+
+    /// The life of the file that its records are from; `None` for what was not read from one.
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.attrs().get(identity::INCARNATION)?.as_str()?.parse().ok()
     }
 }
 

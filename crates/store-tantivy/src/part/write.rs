@@ -137,23 +137,27 @@ impl Part {
     }
 
     /// What is stored of a source, where the batch may repeat some of it.
+    ///
+    /// A range of log lines counts in whichever lane it came, since a source's lines are in one, and in another only after lanes were added. The
+    /// spans of one range are in several lanes, so that each lane's ranges tell of its own spans alone.
     fn stored(&self, lane: Lane, batch: &Batch, incarnation: Incarnation) -> Option<RangeSet> {
         let state = self.state.lock();
-        let set = |incarnation| state.ledger.set(incarnation, lane.partition);
+        let (state, signal) = (&*state, self.signal);
+        let sets = |incarnation| {
+            let lanes = state.lanes.keys().filter(move |at| **at == lane.partition || signal == Signal::Logs);
+            lanes.filter_map(move |at| state.ledger.set(incarnation, *at))
+        };
         let again = batch
             .origins
             .iter()
-            .any(|origin| set(origin.incarnation).is_some_and(|set| set.overlaps(&origin.range)));
-        if again { set(incarnation).cloned() } else { None }
+            .any(|origin| sets(origin.incarnation).any(|set| set.overlaps(&origin.range)));
+        again.then(|| sets(incarnation).flat_map(RangeSet::iter).collect())
     }
 }
 
 /// The source of a group's records, where the batch says which of its ranges it holds.
 fn incarnation(batch: &Batch, group: &Group<'_>) -> Option<Incarnation> {
-    if batch.origins.is_empty() {
-        return None;
-    }
-    group.resource.attrs().get(identity::INCARNATION).and_then(|value| value.as_str()?.parse().ok())
+    if batch.origins.is_empty() { None } else { group.resource.incarnation() }
 }
 
 fn offset_of(attrs: Attrs<'_>) -> Option<u64> {

@@ -84,9 +84,19 @@ async fn write_at(
     position: u64,
     batch: &Batch,
 ) -> Result<Written, WriteError> {
+    write_in(store, lane(batch.signal), epoch, position, batch).await
+}
+
+async fn write_in(
+    store: &dyn Store,
+    lane: Lane,
+    epoch: Epoch,
+    position: u64,
+    batch: &Batch,
+) -> Result<Written, WriteError> {
     let batches = [(Position(position), batch.clone())];
     for attempt in 0..ATTEMPTS {
-        match store.write(lane(batch.signal), epoch, &batches).await {
+        match store.write(lane, epoch, &batches).await {
             Err(WriteError::Retry(_)) => {}
             Ok(report) => return Ok(Written { report, repeated: attempt > 0 }),
             Err(error) => return Err(error),

@@ -2,9 +2,11 @@
 
 use weir_model::otlp::{BodyWriter, Group, Groups};
 use weir_model::{Incarnation, Signal, identity};
-use weir_transport::{Batch, Epoch, Origin, Position};
+use weir_transport::{Batch, Epoch, Lane, Origin, Position};
 
-use super::{EPOCH, Engine, ask, begin, count, lane, query, sample, snapshot, sync, write, write_at};
+use super::{
+    EPOCH, Engine, ask, begin, count, lane, query, sample, snapshot, sync, write, write_at, write_in,
+};
 use crate::WriteError;
 
 pub(super) async fn run(engine: &dyn Engine) {
@@ -14,6 +16,7 @@ pub(super) async fn run(engine: &dyn Engine) {
     a_range_is_stored_once(engine).await;
     spans_without_a_range_are_stored_once(engine).await;
     equal_lines_at_two_offsets_are_two(engine).await;
+    lines_that_come_again_in_an_added_lane_are_known(engine).await;
     the_ledger_shows_holes(engine).await;
     spans_without_ids_are_refused(engine).await;
 }
@@ -160,6 +163,19 @@ async fn equal_lines_at_two_offsets_are_two(engine: &dyn Engine) {
     }
     let found = snapshot(store.as_ref()).await;
     assert_eq!(count(found.as_ref(), Signal::Logs, &query("same")).await, 3);
+}
+
+async fn lines_that_come_again_in_an_added_lane_are_known(engine: &dyn Engine) {
+    let mut store = engine.create().await;
+    write(store.as_ref(), 0, &sample::logs(0, 30)).await.assert(30, 0, 0);
+    sync(store.as_ref(), Signal::Logs).await;
+    for known in [30, 40] {
+        let added = Lane { signal: Signal::Logs, partition: 1 };
+        let written = write_in(store.as_ref(), added, EPOCH, known, &sample::logs(0, 40)).await;
+        written.expect("nobody else has the lane").assert(40 - known, known, 0);
+        sync(store.as_ref(), Signal::Logs).await;
+        store = engine.reopen(store).await;
+    }
 }
 
 async fn the_ledger_shows_holes(engine: &dyn Engine) {

@@ -83,8 +83,7 @@ impl Inner {
         let before = self.data.ranges.clone();
         let mut fresh = Vec::new();
         for group in Groups::new(&batch.body) {
-            let incarnation = group.resource.attrs().get(identity::INCARNATION);
-            let incarnation = incarnation.and_then(|value| value.as_str()?.parse::<Incarnation>().ok());
+            let incarnation = group.resource.incarnation();
             for record in group.records() {
                 let (ids, attrs) = match lane.signal {
                     Signal::Spans => {
@@ -101,7 +100,11 @@ impl Inner {
                     attrs.get(identity::OFFSET).and_then(|value| u64::try_from(value.as_int()?).ok());
                 let known = match (incarnation.filter(|_| !batch.origins.is_empty()), offset) {
                     (Some(incarnation), Some(offset)) => {
-                        before.get(&(incarnation, lane)).is_some_and(|set| set.contains(offset))
+                        // A file's lines are in one lane, and in another after lanes were added; its spans are in many.
+                        let counts =
+                            |at: Lane| at == lane || at.signal == Signal::Logs && at.signal == lane.signal;
+                        let sets = before.iter().filter(|((of, at), _)| *of == incarnation && counts(*at));
+                        sets.into_iter().any(|(_, set)| set.contains(offset))
                     }
                     (None, _) if lane.signal == Signal::Spans => !self.identities.insert(record.to_vec()),
                     _ => false,
