@@ -125,7 +125,7 @@ impl Client {
     /// Records of a signal that have passed the collector since it was started; `None` when the server is gone. Costs the server next to
     /// nothing, whatever it holds.
     pub async fn received(&self, signal: Signal) -> Option<u64> {
-        let metrics = self.http.get(self.server.metrics()).await.ok()?;
+        let metrics = self.http.get(&self.server.metrics()).await.ok()?;
         let metrics = std::str::from_utf8(&metrics).expect("metrics are text");
         let count = |what: &str| {
             let name = format!("weir_collector_{what}_records_total{{signal=\"{signal}\"}} ");

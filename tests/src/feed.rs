@@ -1,11 +1,16 @@
 //! Numbered lines in files and numbered spans, fed to an agent and counted where a collector answers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::client::Client;
+use crate::client::{Client, LOOK_EVERY};
 use crate::http::Http;
 use crate::input::{append_lines, spans};
 use crate::server::Server;
+
+/// Lines for each file, and spans, at a time, where feeding goes on by itself.
+const FEW: u64 = 5;
 
 /// What was written and sent so far.
 pub struct Feed {
@@ -40,6 +45,19 @@ impl Feed {
         let body = spans(self.spans..self.spans + count);
         assert!(Http::default().export_spans(agent.otlp(), &body).await, "the agent takes them at any time");
         self.spans += count;
+    }
+
+    /// Writes lines and sends spans a few at a time until it is told to stop.
+    pub async fn keep_feeding(mut self, otlp: String, stop: Arc<AtomicBool>) -> Self {
+        let http = Http::default();
+        while !stop.load(Ordering::Relaxed) {
+            self.write(FEW);
+            let body = spans(self.spans..self.spans + FEW);
+            assert!(http.export_spans(&otlp, &body).await, "the agent takes them at any time");
+            self.spans += FEW;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        self
     }
 
     /// Waits until everything is found, each line and span once.

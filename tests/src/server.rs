@@ -203,9 +203,12 @@ impl Server {
         self.url("zipkin", 0)
     }
 
-    /// URL of the agent's metrics.
-    pub fn metrics(&self) -> &str {
-        self.url("admin", 0)
+    /// URL of the metrics: the agent's own, or beside the query API.
+    pub fn metrics(&self) -> String {
+        match self.said.contains_key("admin") {
+            true => self.url("admin", 0).to_owned(),
+            false => format!("{}/metrics", self.api()),
+        }
     }
 
     /// URL of the agent's health.
@@ -226,6 +229,19 @@ impl Server {
     /// The process's id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Memory that it has, in bytes.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("a running process has memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
     }
 
     /// kill -9, as a crash.

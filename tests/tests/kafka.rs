@@ -2,27 +2,33 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use weir_testkit::kafka::Broker;
-use weir_tests::client::{Client, LOOK_EVERY};
+use weir_model::Signal;
+use weir_testkit::kafka::{Broker, Cluster};
+use weir_testkit::secured::{PASSWORD, SecuredBroker, USER};
+use weir_tests::client::{Client, LOOK_EVERY, wait_for_health};
 use weir_tests::feed::Feed;
 use weir_tests::server::{Server, command, refused};
 
 struct Fleet {
     dir: tempfile::TempDir,
-    broker: Broker,
+    brokers: Vec<String>,
+    /// Further lines of the section about Kafka, and what comes behind it.
+    more: String,
     feed: Feed,
 }
 
 impl Fleet {
-    fn new() -> Self {
+    fn new(brokers: Vec<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for name in ["agent", "collector", "logs"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         // Four files, which are in different partitions.
         let feed = Feed::new(dir.path().join("logs"), &["a.log", "b.log", "c.log", "d.log"]);
-        Self { dir, broker: Broker::start(&[]), feed }
+        Self { dir, brokers, more: String::new(), feed }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -39,17 +45,19 @@ impl Fleet {
 forward:
   to: kafka
 kafka:
-  brokers: [\"{}\"]
+  brokers: {:?}
   partitions: 3
   send_timeout: 2s
   refresh: 500ms
+{}
 collector:
   commit_every: 200ms
 store:
   shard_records: 3000
 ",
             self.path("logs").display(),
-            self.broker.address()
+            self.brokers,
+            self.more,
         )
     }
 
@@ -77,7 +85,8 @@ store:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled() {
-    let mut fleet = Fleet::new();
+    let mut broker = Broker::start(&[]);
+    let mut fleet = Fleet::new(vec![broker.address()]);
     let mut client = fleet.collector();
     let mut agent = fleet.agent();
     fleet.feed.write(1_000);
@@ -85,7 +94,7 @@ async fn nothing_is_lost_or_doubled() {
     fleet.all_is_found(&client).await;
 
     // Without the broker the agent takes everything, also after a crash of its own; the collector starts, and says what is wrong.
-    fleet.broker.kill();
+    broker.kill();
     fleet.feed.write(1_000);
     fleet.feed.export(&agent, 300).await;
     agent.kill();
@@ -94,7 +103,7 @@ async fn nothing_is_lost_or_doubled() {
     client = fleet.collector();
     fleet.feed.write(500);
     fleet.feed.export(&agent, 200).await;
-    let address = fleet.broker.address();
+    let address = broker.address();
     loop {
         let status = client.get("/api/v1/status").await;
         let stage = status["stages"].as_array().into_iter().flatten().find(|stage| stage["name"] == "kafka");
@@ -105,7 +114,7 @@ async fn nothing_is_lost_or_doubled() {
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    fleet.broker.resume();
+    broker.resume();
     fleet.all_is_found(&client).await;
 
     // Killed under load, in turn.
@@ -125,8 +134,8 @@ async fn nothing_is_lost_or_doubled() {
                 client = fleet.collector();
             }
             _ => {
-                fleet.broker.kill();
-                fleet.broker.resume();
+                broker.kill();
+                broker.resume();
             }
         }
     }
@@ -139,4 +148,73 @@ async fn nothing_is_lost_or_doubled() {
     let refused = refused(disk).unwrap();
     assert_eq!(refused.code, Some(1));
     assert!(refused.said.contains("otlp_logs") && refused.said.contains("--data-dir"), "{}", refused.said);
+}
+
+/// More than what is under way at any moment of [`Feed::keep_feeding`].
+const BEHIND: u64 = 2_000;
+/// What an agent may grow by while brokers come and go: its queues, several times over.
+const GROWTH_BYTES: u64 = 128 << 20;
+
+/// Each broker of three is killed twice while it leads, under load, and comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_leaders_lose_nothing() {
+    let mut cluster = Cluster::start();
+    let mut fleet = Fleet::new(cluster.addresses());
+    let client = fleet.collector();
+    let agent = fleet.agent();
+    fleet.feed.write(500);
+    fleet.feed.export(&agent, 500).await;
+    fleet.all_is_found(&client).await;
+    let at_first = agent.resident_bytes();
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let feed = std::mem::replace(&mut fleet.feed, Feed::new(PathBuf::new(), &[]));
+    let feeding = tokio::spawn(feed.keep_feeding(agent.otlp().to_owned(), stop.clone()));
+    for broker in [0, 1, 2, 0, 1, 2] {
+        cluster.wait_to_lead(broker, "otlp_logs");
+        let before = client.received(Signal::Logs).await.expect("it runs");
+        cluster.kill(broker);
+        // Two go on.
+        assert!(client.wait_for_received(Signal::Logs, before + BEHIND).await);
+        cluster.resume(broker);
+        let now = agent.resident_bytes();
+        assert!(now < at_first + GROWTH_BYTES, "the agent grew from {at_first} to {now} bytes");
+    }
+    stop.store(true, Ordering::Relaxed);
+    fleet.feed = feeding.await.unwrap();
+    fleet.all_is_found(&client).await;
+    agent.stop().unwrap();
+    client.server.stop().unwrap();
+}
+
+/// Over TLS with a password. While a right is missing the agent keeps everything, says which one, and goes on when it is granted; the collector
+/// ends with the reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_right_stops_and_loses_nothing() {
+    let broker = SecuredBroker::start();
+    let mut fleet = Fleet::new(vec![broker.address()]);
+    fleet.more = format!(
+        "  tls: {{ enabled: true, ca_file: {} }}
+  sasl: {{ mechanism: scram-sha-512, username: {USER}, password: {PASSWORD} }}",
+        broker.ca().display()
+    );
+    let topics = ["--topic", "otlp_logs", "--topic", "otlp_spans", "--topic", "otlp_metrics"];
+    broker.grant(&["Create", "Describe", "DescribeConfigs"], &topics);
+    let agent = fleet.agent();
+    fleet.feed.write(500);
+    fleet.feed.export(&agent, 300).await;
+    wait_for_health(&agent, Some("may not write to the topic `otlp_logs`")).await;
+    let collector = command(&[], "collector", &fleet.path("collector"), Some(&fleet.config()), &[]).unwrap();
+    let refused = refused(collector).unwrap();
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.said.contains("grant Read on it"), "{}", refused.said);
+
+    broker.grant(&["Read", "Write"], &topics);
+    broker.grant(&["Read"], &["--group", "weir-collector"]);
+    let client = fleet.collector();
+    fleet.feed.write(500);
+    fleet.all_is_found(&client).await;
+    wait_for_health(&agent, None).await;
+    agent.stop().unwrap();
+    client.server.stop().unwrap();
 }

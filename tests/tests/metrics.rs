@@ -65,7 +65,7 @@ async fn figures_of_a_source() {
     );
     let of_source = |name: &str| format!("{name}{{source=\"{glob}\"}}");
     let acknowledged = of_source("weir_agent_acknowledged_bytes_total");
-    let metrics = until(client.server.metrics(), |text| {
+    let metrics = until(&client.server.metrics(), |text| {
         sample(text, &acknowledged) == Some(8.0)
             && sample(text, &of_source("weir_agent_open_files")) == Some(1.0)
     })
@@ -81,7 +81,7 @@ async fn figures_of_a_source() {
         assert_eq!(sample(&metrics, &of_source(name)), Some(value), "{name}: {metrics}");
     }
     let waiting = of_source("weir_agent_unacknowledged_bytes");
-    until(client.server.metrics(), |text| sample(text, &waiting) == Some(0.0)).await;
+    until(&client.server.metrics(), |text| sample(text, &waiting) == Some(0.0)).await;
     let (status, _) = get(&client.server.health().replace("/health", "/ready")).await;
     assert_eq!(status, StatusCode::OK);
     let health: Value = serde_json::from_str(&get(client.server.health()).await.1).unwrap();
@@ -110,9 +110,10 @@ async fn an_agent_whose_collector_is_away() {
     let health: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(health["reasons"][0]["part"], "forwarding of logs", "{health}");
     until(&agent.health().replace("/health", "/ready"), |text| text == "ready\n").await;
-    let metrics =
-        until(agent.metrics(), |text| sample(text, "weir_agent_spool_batches{signal=\"logs\"}") == Some(1.0))
-            .await;
+    let metrics = until(&agent.metrics(), |text| {
+        sample(text, "weir_agent_spool_batches{signal=\"logs\"}") == Some(1.0)
+    })
+    .await;
     check(&metrics);
     agent.stop().unwrap();
 }

@@ -305,16 +305,15 @@ impl Parts {
                 if let Some(ended) = self.running.join_next().await
                     && result.is_ok()
                 {
-                    result = ended?;
+                    result = ended.map_err(anyhow::Error::from).flatten();
                 }
             }
-            result
         };
-        tokio::time::timeout(DRAIN, drain).await.unwrap_or_else(|_| {
+        if tokio::time::timeout(DRAIN, drain).await.is_err() {
             tracing::warn!(
                 "draining took longer than {DRAIN:?}; what is not committed is read again at the next start"
             );
-            Ok(())
-        })
+        }
+        result
     }
 }

@@ -6,5 +6,6 @@ mod engine;
 pub mod kafka;
 mod process;
 pub mod search;
+pub mod secured;
 
 pub use process::{Process, free_port};

@@ -50,6 +50,8 @@ impl Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
+            // What makes a producer useless is told by whoever replaces it.
+            _ if facility == "FATAL" => tracing::debug!("{message}"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(facility, "{message}");
             }
@@ -113,6 +115,24 @@ pub(crate) fn kind(code: RDKafkaErrorCode) -> SendErrorKind {
     }
 }
 
+/// What a person can do about brokers that do not let this client in, after a message that says so.
+fn advice(code: RDKafkaErrorCode) -> &'static str {
+    match code {
+        Code::SSL => "; see `kafka.tls.ca_file`, which names the certificates that vouch for the brokers",
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::IllegalSASLState => {
+            "; see `kafka.sasl` (mechanism, username) and the password in `WEIR_KAFKA__SASL__PASSWORD`"
+        }
+        // All that is told where connections are taken and hung up.
+        Code::AllBrokersDown => {
+            "; where they speak TLS or ask for a password, see `kafka.tls.enabled` and `kafka.sasl.mechanism`"
+        }
+        _ => "",
+    }
+}
+
 /// Something does not work: what can be done, and what to tell a person.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -137,34 +157,52 @@ impl Shared {
         self.producer.lock().clone()
     }
 
-    /// Takes another producer where librdkafka has given this one up.
-    pub(crate) fn replace_dead_producer(&self, dead: &Arc<Producer>) {
-        let Some((code, reason)) = dead.client().fatal_error() else { return };
+    /// Takes another producer where librdkafka has given this one up, and says why it did.
+    pub(crate) fn replace_dead_producer(&self, dead: &Arc<Producer>) -> Option<RDKafkaErrorCode> {
+        let (code, reason) = dead.client().fatal_error()?;
         let mut producer = self.producer.lock();
-        if !Arc::ptr_eq(&producer, dead) {
-            return;
+        if Arc::ptr_eq(&producer, dead) {
+            match kind(code) {
+                // Whoever sends says what a person has to do.
+                SendErrorKind::Fatal => tracing::debug!(%code, "the producer is replaced: {reason}"),
+                _ => tracing::warn!(%code, "the producer can't go on and is replaced: {reason}"),
+            }
+            match self.config.producer().create_with_context(self.context.clone()) {
+                Ok(fresh) => *producer = Arc::new(fresh),
+                Err(error) => tracing::error!(%error, "there is no new producer; it is tried again"),
+            }
         }
-        tracing::warn!(%code, "the producer can't go on and is replaced: {reason}");
-        match self.config.producer().create_with_context(self.context.clone()) {
-            Ok(fresh) => *producer = Arc::new(fresh),
-            Err(error) => tracing::error!(%error, "there is no new producer; it is tried again"),
+        Some(code)
+    }
+
+    /// What lets a message say who lacks a right.
+    pub(crate) fn user(&self) -> String {
+        match self.config.sasl.mechanism {
+            Some(_) => format!("the user `{}`", self.config.sasl.username),
+            None => "this client".into(),
         }
     }
 
     /// Puts into words what keeps brokers from answering.
-    pub(crate) fn away(&self, code: RDKafkaErrorCode) -> Problem {
+    pub(crate) fn away(&self, context: &Context, code: RDKafkaErrorCode) -> Problem {
         let brokers = self.config.names();
-        match self.context.trouble() {
+        match context.trouble() {
             Some((known, reason)) if kind(known) == SendErrorKind::Fatal => {
-                let message = format!("Kafka at {brokers} does not let us in: {reason}");
+                let advice = advice(known);
+                let message = format!("Kafka at {brokers} does not let us in: {reason}{advice}");
                 Problem { kind: SendErrorKind::Fatal, message }
             }
-            Some((_, reason)) => Problem {
-                kind: kind(code),
-                message: format!("Kafka at {brokers} can't be reached: {reason}"),
-            },
+            Some((known, reason)) => {
+                let advice = advice(known);
+                let message = format!("Kafka at {brokers} can't be reached: {reason}{advice}");
+                Problem { kind: kind(code), message }
+            }
             None => {
-                Problem { kind: kind(code), message: format!("Kafka at {brokers} does not answer: {code}") }
+                let advice = advice(code);
+                Problem {
+                    kind: kind(code),
+                    message: format!("Kafka at {brokers} does not answer: {code}{advice}"),
+                }
             }
         }
     }

@@ -165,21 +165,38 @@ impl KafkaReceiver {
                 Ok(())
             }
             Code::PartitionEOF => Ok(()),
-            _ if kind(code) == SendErrorKind::Fatal => Err(ReceiveError::Fatal(format!(
-                "the topic `{}` at {} can't be read: {code}",
+            Code::TopicAuthorizationFailed => Err(ReceiveError::Fatal(format!(
+                "{} may not read the topic `{}` at {}: grant Read on it",
+                self.shared.user(),
                 self.topic,
                 self.shared.config.names()
             ))),
-            _ => Err(ReceiveError::Retry(match self.context.trouble() {
-                Some((_, reason)) => {
-                    format!("Kafka at {} can't be reached: {reason}", self.shared.config.names())
-                }
-                None => format!(
-                    "the topic `{}` at {} can't be read: {code}",
-                    self.topic,
-                    self.shared.config.names()
-                ),
-            })),
+            Code::GroupAuthorizationFailed => Err(ReceiveError::Fatal(format!(
+                "{} may not use the group `{}` at {}: grant Read on it, or name another in `kafka.group`",
+                self.shared.user(),
+                self.shared.config.group,
+                self.shared.config.names()
+            ))),
+            // Which of them, and why, is told beside it.
+            Code::Authentication
+            | Code::SSL
+            | Code::AllBrokersDown
+            | Code::BrokerTransportFailure
+            | Code::Resolve => {
+                let Problem { kind, message } = self.shared.away(&self.context, code);
+                Err(match kind {
+                    SendErrorKind::Fatal => ReceiveError::Fatal(message),
+                    _ => ReceiveError::Retry(message),
+                })
+            }
+            _ => {
+                let (topic, brokers) = (&self.topic, self.shared.config.names());
+                let message = format!("the topic `{topic}` at {brokers} can't be read: {code}");
+                Err(match kind(code) {
+                    SendErrorKind::Fatal => ReceiveError::Fatal(message),
+                    _ => ReceiveError::Retry(message),
+                })
+            }
         }
     }
 

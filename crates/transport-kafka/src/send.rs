@@ -85,7 +85,11 @@ impl KafkaSender {
         bytes: usize,
         limit: usize,
     ) -> Problem {
-        self.shared.replace_dead_producer(producer);
+        // A producer that can't go on says of every message only that it can't.
+        let error = match self.shared.replace_dead_producer(producer) {
+            Some(why) => KafkaError::MessageProduction(why),
+            None => error,
+        };
         let gone = [Code::UnknownPartition, Code::UnknownTopic, Code::UnknownTopicOrPartition];
         if error.rdkafka_error_code().is_some_and(|code| gone.contains(&code)) {
             self.topic.forget().await;
@@ -110,6 +114,13 @@ impl KafkaSender {
                     "the topic `{topic}` at {brokers} does not take a batch of {bytes} bytes; raise its `max.message.bytes`"
                 ),
             },
+            // The latter where there is no topic at all that it may write to.
+            (kind, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
+                let user = self.shared.user();
+                let message =
+                    format!("{user} may not write to the topic `{topic}` at {brokers}: grant Write on it");
+                Problem { kind, message }
+            }
             (kind @ (SendErrorKind::Refused | SendErrorKind::Fatal), _) => Problem {
                 kind,
                 message: format!("the topic `{topic}` at {brokers} does not take what is sent: {code}"),
@@ -119,7 +130,7 @@ impl KafkaSender {
             (
                 SendErrorKind::Retry { .. },
                 Code::MessageTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure,
-            ) => self.shared.away(code),
+            ) => self.shared.away(&self.shared.context, code),
             (kind, _) => Problem {
                 kind,
                 message: format!("the topic `{topic}` at {brokers} can't be written now: {code}"),

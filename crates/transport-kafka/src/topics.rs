@@ -107,7 +107,9 @@ async fn partitions(shared: &Arc<Shared>, name: &str) -> Result<Option<u32>, Pro
     match answer.await {
         Ok(Ok(Some((0, _)) | None)) => Ok(None),
         Ok(Ok(Some((partitions, _)))) => Ok(Some(partitions)),
-        Ok(Err(error)) => Err(shared.away(error.rdkafka_error_code().unwrap_or(Code::Unknown))),
+        Ok(Err(error)) => {
+            Err(shared.away(&shared.context, error.rdkafka_error_code().unwrap_or(Code::Unknown)))
+        }
         Err(error) => {
             Err(Problem { kind: SendErrorKind::Retry { after: RETRY }, message: error.to_string() })
         }
@@ -144,9 +146,17 @@ async fn create(shared: &Shared, name: &str) -> Result<Option<String>, Problem> 
                     message: format!("the topic `{name}` can't be created: {code}"),
                 })
             }
+            SendErrorKind::Fatal
+                if matches!(code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) =>
+            {
+                let user = shared.user();
+                Ok(Some(format!(
+                    "{user} may not create it, or may not see it where it is (grant Create and Describe on it): {code}"
+                )))
+            }
             _ => Ok(Some(format!("it can't be created: {code}"))),
         },
-        Err(error) => Err(shared.away(error.rdkafka_error_code().unwrap_or(Code::Unknown))),
+        Err(error) => Err(shared.away(&shared.context, error.rdkafka_error_code().unwrap_or(Code::Unknown))),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
@@ -15,7 +15,7 @@ use weir_model::otlp::{BodyWriter, Refs, Span, SpanWriter};
 use weir_model::{Signal, SpanId, TraceId};
 use weir_runtime::{ByteSize, Period};
 use weir_testkit::free_port;
-use weir_testkit::kafka::Broker;
+use weir_testkit::kafka::{Admin, Broker};
 use weir_transport::conformance::{numbered, run, take};
 use weir_transport::{
     Batch, Cause, Event, Lane, Position, ReceiveError, Receiver, SendError, SendErrorKind, Sender,
@@ -327,8 +327,7 @@ async fn a_recreated_topic_is_read_from_its_beginning() {
     take(&mut receiver, 10).await;
     let mut resume = Position(10);
     for (under_a_reader, count) in [(true, 3), (false, 2)] {
-        let deleted = admin(&broker.address()).delete_topics(&["recreated_logs"], &AdminOptions::new()).await;
-        assert!(deleted.unwrap().iter().all(Result::is_ok));
+        Admin::new(&broker.address()).delete("recreated_logs").await;
         let again = Kafka::new(config.clone()).unwrap();
         for n in 20..20 + count {
             send(&again.sender(Signal::Logs), numbered(Signal::Logs, n)).await;
@@ -353,13 +352,12 @@ async fn new_partitions_become_lanes() {
     send(&kafka.sender(Signal::Logs), numbered(Signal::Logs, 1)).await;
     let mut receiver = open(&kafka, Signal::Logs, 1, Position(0)).await;
     take(&mut receiver, 1).await;
-    let two = NewPartitions::new("grown_logs", 2);
-    let grown = admin(&broker.address()).create_partitions([&two], &AdminOptions::new()).await.unwrap();
-    assert!(grown.iter().all(Result::is_ok), "{grown:?}");
+    Admin::new(&broker.address()).grow("grown_logs", 2).await;
     let lane = Lane { signal: Signal::Logs, partition: 1 };
     assert!(matches!(event(&mut receiver).await, Event::Assigned(new, _) if new == lane));
     receiver.seek(lane, Position(0)).await.unwrap();
     // A sender that begins now knows of both.
-    send(&Kafka::new(config).unwrap().sender(Signal::Logs), numbered(Signal::Logs, 3)).await;
+    let batch = Batch { origins: Vec::new(), ..numbered(Signal::Logs, 3) };
+    send(&Kafka::new(config).unwrap().sender(Signal::Logs), batch).await;
     assert!(matches!(event(&mut receiver).await, Event::Data(at, ..) if at == lane));
 }
