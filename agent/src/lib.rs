@@ -27,7 +27,7 @@ use weir_transport::Senders;
 pub use config::{Config, FormatConfig, SourceConfig, Start};
 pub use ledger::{Hole, HoleCause, SourceLedger};
 pub use relay::{Cursor, Relay};
-pub use stats::{AgentStats, RelayStats, View};
+pub use stats::{AgentStats, GlobFiles, RelayStats, View};
 pub use tail::{FileSettings, file_settings, host_zone};
 
 use admin::Admin;

@@ -35,7 +35,15 @@ pub(crate) struct TailStats {
     families: Families,
     /// What became of each file.
     pub(crate) ledger: Sources,
+    globs: Mutex<Vec<GlobFiles>>,
     sources: Mutex<BTreeMap<String, Arc<SourceStats>>>,
+}
+
+/// A glob of the configuration, and how many files it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GlobFiles {
+    pub glob: String,
+    pub files: u64,
 }
 
 /// Figures of one source.
@@ -153,6 +161,15 @@ impl TailStats {
         }
     }
 
+    /// What the globs named at the last look; none before the first one.
+    pub(crate) fn globs(&self) -> Vec<GlobFiles> {
+        self.globs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_globs(&self, globs: Vec<GlobFiles>) {
+        *self.globs.lock().unwrap_or_else(PoisonError::into_inner) = globs;
+    }
+
     fn sources(&self) -> MutexGuard<'_, BTreeMap<String, Arc<SourceStats>>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -240,6 +257,11 @@ pub struct View {
 impl View {
     pub fn stats(&self) -> AgentStats {
         AgentStats::from(self.stats.as_ref())
+    }
+
+    /// The globs of the configuration in their order, with the files that each named at the last look.
+    pub fn globs(&self) -> Vec<GlobFiles> {
+        self.stats.globs()
     }
 
     /// The files that are followed or were, as they were within the last second.

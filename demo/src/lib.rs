@@ -28,6 +28,13 @@ pub struct DemoArgs {
     pub settings: Settings,
 }
 
+impl DemoArgs {
+    /// Whether they run one service, which listens for signals itself.
+    pub fn is_service(&self) -> bool {
+        matches!(self.command, Some(DemoCommand::Service { .. }))
+    }
+}
+
 /// What every process of the shop is told.
 #[derive(Args, Debug, Clone)]
 pub struct Settings {
@@ -100,6 +107,7 @@ pub async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::Result<
             }
             let known = clear || service.as_deref().is_some_and(|name| SERVICES.contains(&name));
             anyhow::ensure!(known, "no such service; the shop has {}", SERVICES.join(", "));
+            println!("{}", told(service.as_deref().filter(|_| !clear), kind, duration));
             Ok(())
         }
         None => {
@@ -109,6 +117,15 @@ pub async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::Result<
             shop.stop().await;
             Ok(())
         }
+    }
+}
+
+/// What was switched, for the person who asked for it. No service means that all faults are off.
+fn told(service: Option<&str>, kind: &str, duration: Duration) -> String {
+    match (service, jiff::SignedDuration::try_from(duration)) {
+        (None, _) => "all faults are off".into(),
+        (Some(service), Ok(duration)) => format!("{service}: {kind} for {duration:#}"),
+        (Some(service), Err(_)) => format!("{service}: {kind}"),
     }
 }
 
@@ -122,4 +139,19 @@ fn period(text: &str) -> Result<Duration, String> {
     period
         .filter(|period| *period <= FAULT_MAX)
         .ok_or_else(|| "write for example 90s, 5m or 2h, at most 24h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_told() {
+        let check = |service, kind, seconds, expect: &str| {
+            assert_eq!(told(service, kind, Duration::from_secs(seconds)), expect);
+        };
+        check(Some("payment"), "slow", 60, "payment: slow for 1m");
+        check(Some("order"), "error", 90, "order: error for 1m 30s");
+        check(None, "none", 60, "all faults are off");
+    }
 }

@@ -10,6 +10,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::routing::put;
 use http::Method;
+use jiff::Zoned;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -69,11 +70,12 @@ pub(crate) async fn run(name: &str, settings: &Settings, shutdown: CancellationT
         .route("/_control/fault/{kind}/{millis}", put(set_fault))
         .fallback(handle)
         .with_state(service);
-    let mut terminate = signal(SignalKind::terminate())?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         ended = axum::serve(listener, app).into_future() => ended?,
         () = shutdown.cancelled() => {}
         _ = terminate.recv() => shutdown.cancel(),
+        _ = interrupt.recv() => shutdown.cancel(),
     }
     // A collector that is gone must not hold up the end.
     let _ = tokio::time::timeout(LAST_SPANS, export).await;
@@ -233,18 +235,30 @@ impl Service {
 
     fn access_line(&self, span: &Span, request: &str, status: u16, began: Instant) {
         let Some(access) = &self.access else { return };
-        let took = began.elapsed().as_secs_f64();
-        // nginx writes a dash for the upstream of what it answers itself; the storefront is no proxy.
-        let time = now().strftime("%d/%b/%Y:%H:%M:%S +0000").to_string();
-        let line = format!(
-            "127.0.0.1 - - [{time}] \"{request}\" {status} 0 \"-\" \"shop/1.0\" {took:.3} - - {} {}",
-            span.trace(),
-            span.traceparent()
-        );
+        let line = access_line(&now(), request, status, began.elapsed(), &span.trace(), &span.traceparent());
         if let Err(error) = access.write(&line) {
             eprintln!("cannot write the access log: {error}; free some space or choose another --log-dir");
         }
     }
+}
+
+/// A line as nginx writes it in the format that the guide proposes. It writes a dash for the upstream of what it answers itself; the storefront is no proxy.
+fn access_line(
+    at: &Zoned,
+    request: &str,
+    status: u16,
+    took: Duration,
+    trace: &str,
+    traceparent: &str,
+) -> String {
+    let (second, millis) = (at.strftime("%d/%b/%Y:%H:%M:%S +0000"), at.timestamp().as_millisecond());
+    format!(
+        "127.0.0.1 - - [{second}] \"{request}\" {status} 0 \"-\" \"shop/1.0\" msec={}.{:03} rt={:.3} ua=\"-\" ust=\"-\" uct=\"-\" \
+         uht=\"-\" urt=\"-\" rid={trace} traceparent={traceparent}",
+        millis / 1000,
+        millis % 1000,
+        took.as_secs_f64()
+    )
 }
 
 /// Restocks the inventory, each time in a trace of its own, and tells of lost spans.
@@ -267,4 +281,21 @@ async fn background(service: Arc<Service>) {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_line_tells_milliseconds() {
+        let at: Zoned = "2026-11-26T05:14:09.072+00:00[UTC]".parse().unwrap();
+        let line =
+            access_line(&at, "GET / HTTP/1.1", 200, Duration::from_micros(41_600), "7a", "00-7a-1b-01");
+        assert_eq!(
+            line,
+            "127.0.0.1 - - [26/Nov/2026:05:14:09 +0000] \"GET / HTTP/1.1\" 200 0 \"-\" \"shop/1.0\" msec=1795670049.072 rt=0.042 \
+             ua=\"-\" ust=\"-\" uct=\"-\" uht=\"-\" urt=\"-\" rid=7a traceparent=00-7a-1b-01"
+        );
+    }
 }

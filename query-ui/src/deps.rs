@@ -87,6 +87,16 @@ pub struct StatusReport {
     pub stages: Vec<StageStatus>,
     /// Where this process takes telemetry; a page without data names them.
     pub receivers: Vec<ReceiverStatus>,
+    /// What an agent in this process looks for.
+    pub globs: Vec<GlobStatus>,
+}
+
+/// Files that are looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GlobStatus {
+    pub glob: String,
+    /// How many it named at the last look.
+    pub files: u64,
 }
 
 /// Where telemetry is taken.

@@ -30,23 +30,37 @@ struct ErrorInfo {
     start: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<usize>,
-    /// What was probably meant.
+    /// What was probably meant: it may stand in place of the offending part.
     #[serde(skip_serializing_if = "Option::is_none")]
     suggestion: Option<String>,
+    /// Of a filter that can't be used: what is wrong with it, a word for programs that say it in another language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// What `message` has filled in, in its order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    params: Vec<String>,
 }
 
 /// A request that is not answered with what it asked for.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
-    info: ErrorInfo,
+    info: Box<ErrorInfo>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
-            info: ErrorInfo { code, message: message.into(), start: None, end: None, suggestion: None },
+            info: Box::new(ErrorInfo {
+                code,
+                message: message.into(),
+                start: None,
+                end: None,
+                suggestion: None,
+                reason: None,
+                params: Vec::new(),
+            }),
         }
     }
 
@@ -56,9 +70,10 @@ impl ApiError {
     }
 
     /// A filter that can't be used, and the bytes of it that are to blame.
-    pub(crate) fn filter(message: impl Into<String>, at: Range<usize>) -> Self {
+    pub(crate) fn filter(reason: &'static str, message: impl Into<String>, at: Range<usize>) -> Self {
         let mut bad = Self::bad("filter", message);
         (bad.info.start, bad.info.end) = (Some(at.start), Some(at.end));
+        bad.info.reason = Some(reason);
         bad
     }
 
@@ -85,8 +100,8 @@ impl ApiError {
 
 impl From<ParseError> for ApiError {
     fn from(error: ParseError) -> Self {
-        let mut bad = Self::filter(error.message, error.start..error.end);
-        bad.info.suggestion = error.suggestion;
+        let mut bad = Self::filter(error.reason, error.message, error.start..error.end);
+        (bad.info.suggestion, bad.info.params) = (error.suggestion, error.params);
         bad
     }
 }
@@ -106,7 +121,7 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(ErrorBody { error: self.info })).into_response();
+        let mut response = (self.status, Json(ErrorBody { error: *self.info })).into_response();
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));

@@ -25,6 +25,7 @@ mod time;
 pub use app::{app, openapi};
 pub use config::Config;
 pub use deps::{
-    Deps, Hole, ReceiverStatus, SignalCounts, SourceStatus, StageStatus, StatusReport, StatusSource,
+    Deps, GlobStatus, Hole, ReceiverStatus, SignalCounts, SourceStatus, StageStatus, StatusReport,
+    StatusSource,
 };
 pub use serve::{BuildError, QueryUi, build};

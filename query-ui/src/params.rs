@@ -46,7 +46,7 @@ pub(crate) fn of_records(q: &str) -> Result<Filter, ApiError> {
     if filter.has_trace_keys() {
         let message =
             "this asks for whole traces, and here single records are searched: search traces with it";
-        return Err(ApiError::filter(message, first_trace_key(q)));
+        return Err(ApiError::filter("whole-trace", message, first_trace_key(q)));
     }
     Ok(filter)
 }
@@ -56,7 +56,7 @@ pub(crate) fn of_traces(q: &str) -> Result<Filter, ApiError> {
     let filter = Filter::parse(q)?;
     match filter.clone().split_trace() {
         Ok(_) => Ok(filter),
-        Err(error) => Err(ApiError::filter(error.message, first_trace_key(q))),
+        Err(error) => Err(ApiError::filter(error.reason, error.message, first_trace_key(q))),
     }
 }
 

@@ -293,6 +293,7 @@ async fn ports_that_are_taken() {
             assert!(refused.said.contains(part), "{key}: {}", refused.said);
         }
         assert_eq!(refused.said.lines().count(), 1, "{key}: {}", refused.said);
+        assert!(!place.path().join("data").exists(), "{key}: nothing is left behind");
     };
     for key in ["agent.otlp_http", "agent.otlp_grpc", "agent.zipkin", "agent.admin", "query.listen"] {
         check("up", key);
@@ -300,6 +301,18 @@ async fn ports_that_are_taken() {
     for key in ["collector.intake_http", "collector.intake_grpc"] {
         check("collector", key);
     }
+}
+
+#[tokio::test]
+async fn a_glob_that_names_no_file() {
+    let place = Place::new();
+    let client = place.start();
+    let glob = place.path().join("logs/**/*.log").to_string_lossy().into_owned();
+    let globs = |files: u64| serde_json::json!([{"glob": glob, "files": files}]);
+    client.wait("/api/v1/status", |status| status["globs"] == globs(0)).await;
+    append_lines(&place.log("a.log"), 0..10);
+    client.wait("/api/v1/status", |status| status["globs"] == globs(1)).await;
+    client.server.stop().unwrap();
 }
 
 #[tokio::test]

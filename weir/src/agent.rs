@@ -1,5 +1,6 @@
 //! `weir agent`: an agent in a process of its own, with a spool on disk between it and the collector or Kafka.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use weir_transport::{Sender, disk_log};
 use weir_transport_kafka::Kafka;
 
 use crate::config::{Config, Forward, Protocol};
+use crate::ports;
 use crate::wiring::{DataFolder, Logs, Parts, host_name, receiver, say};
 
 /// Blocks of memory from this size on go back to the system when they are freed, bytes. Batches pass through many threads, and left to itself the
@@ -37,6 +39,7 @@ pub(crate) async fn run(args: AgentArgs, config: Config, shutdown: CancellationT
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, GIVE_BACK_BYTES);
     }
+    ports::are_free(&ports(&config))?;
     let folder = DataFolder::open(&args.data_dir)?;
     let (metrics, health) = (Metrics::new(), Health::default());
     let cursor = |signal: Signal| {
@@ -80,6 +83,14 @@ pub(crate) async fn run(args: AgentArgs, config: Config, shutdown: CancellationT
         None => say("ready", format_args!("sends to {} over {}", config.forward.to, config.forward.protocol)),
     }
     parts.run_until(shutdown, || async {}).await
+}
+
+/// The addresses that an agent listens on, by their keys.
+pub(crate) fn ports(config: &Config) -> Vec<(&'static str, SocketAddr)> {
+    let agent = &config.agent;
+    let always = [("agent.otlp_http", agent.otlp_http), ("agent.otlp_grpc", agent.otlp_grpc)];
+    let perhaps = [("agent.zipkin", agent.zipkin), ("agent.admin", agent.admin)];
+    always.into_iter().chain(perhaps.into_iter().filter_map(|(key, at)| Some((key, at?)))).collect()
 }
 
 /// A sender to the collector's intake.

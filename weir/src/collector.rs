@@ -9,6 +9,7 @@ use weir_otlp::{GrpcReceiver, HttpReceiver, Intake};
 use weir_runtime::{Health, Metrics};
 
 use crate::config::Config;
+use crate::ports;
 use crate::wiring::{Collecting, DataFolder, Parts, receiver, say};
 
 #[derive(Debug, Args)]
@@ -26,6 +27,11 @@ pub(crate) async fn run(
     config: Config,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    ports::are_free(&[
+        ("collector.intake_http", config.collector.intake_http),
+        ("collector.intake_grpc", config.collector.intake_grpc),
+        ("query.listen", config.query.listen),
+    ])?;
     let folder = DataFolder::open(&args.data_dir)?;
     let (metrics, health) = (Metrics::new(), Health::default());
     let collecting = Collecting::open(&folder, &config, &metrics, &health).await?;

@@ -16,6 +16,7 @@ use weir_parse::stream::Record;
 use weir_parse::{Charset, Derived, Explanation, Options, Value, Wrapper, ZoneName};
 
 use crate::config::Config;
+use crate::status::counted;
 
 /// How much of a file is looked at, in bytes: as much as an agent reads in one turn, after which the format is decided.
 const HEAD_BYTES: u64 = 256 * 1024;
@@ -249,7 +250,8 @@ fn as_text(
 ) -> io::Result<()> {
     let counts = found.counts;
     let part = if head.whole { "" } else { "the first " };
-    writeln!(out, "{}: {part}{} lines, {} records", args.file.display(), counts.lines, counts.records)?;
+    let (all_lines, all_records) = (counted(counts.lines, "line"), counted(counts.records, "record"));
+    writeln!(out, "{}: {part}{all_lines}, {all_records}", args.file.display())?;
     if args.config.is_some() {
         match head.settings.source {
             Some(n) => writeln!(out, "source     agent.sources[{n}] of the configuration names it")?,

@@ -4,6 +4,7 @@ mod agent;
 mod collector;
 mod config;
 mod explain;
+mod ports;
 mod status;
 mod store;
 mod up;
@@ -105,6 +106,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Collector(args) => {
             let config = load(args.config.as_ref())?;
             block_on(async { collector::run(args, config, shutdown::on_signals()?).await })
+        }
+        // The shop ends its services, and says so once for all of them.
+        Command::Demo(args) if args.is_service() => {
+            block_on(async { weir_demo::run(args, Default::default()).await })
         }
         Command::Demo(args) => block_on(async { weir_demo::run(args, shutdown::on_signals()?).await }),
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
-use weir_agent::{HoleCause, SourceLedger, View};
+use weir_agent::{GlobFiles, HoleCause, SourceLedger, View};
 use weir_collector::Stats;
 use weir_model::Signal;
 use weir_query_ui::{
-    Hole, ReceiverStatus, SignalCounts, SourceStatus, StageStatus, StatusReport, StatusSource,
+    GlobStatus, Hole, ReceiverStatus, SignalCounts, SourceStatus, StageStatus, StatusReport, StatusSource,
 };
 use weir_runtime::Health;
 use weir_transport::disk_log::DiskLog;
@@ -112,6 +112,7 @@ impl StatusSource for Status {
             behind_ms: Some(self.behind().as_millis() as u64),
             stages,
             receivers: self.receivers.clone(),
+            globs: self.agent.iter().flat_map(View::globs).map(glob).collect(),
         }
     }
 
@@ -159,7 +160,8 @@ impl Status {
     fn log(&self, signal: Signal, log: &DiskLog) -> StageStatus {
         let stats = log.stats();
         let behind = stats.bytes as f64 > self.logs.max_bytes as f64 * LOG_IS_BEHIND;
-        let detail = format!("{} segments, {} failed writes", stats.segments, stats.failures);
+        let detail = [(stats.segments, "segment"), (stats.failures, "failed write")];
+        let detail = detail.map(|(n, what)| counted(n, what)).join(", ");
         let stage = stage(format!("log {signal}"), detail, self.logs.trouble(log));
         StageStatus {
             state: if behind && stage.state == "ok" { "slow".into() } else { stage.state },
@@ -191,9 +193,14 @@ impl Status {
             records: stats.records,
             bytes: stats.unacknowledged_bytes,
             lost: stats.dropped,
-            ..stage("agent".into(), format!("follows {} files", stats.files), trouble)
+            ..stage("agent".into(), format!("follows {}", counted(stats.files, "file")), trouble)
         }
     }
+}
+
+/// A number of things, for a person.
+pub(crate) fn counted(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A stage with what is wrong with it.
@@ -204,6 +211,10 @@ fn stage(name: String, detail: String, trouble: Option<String>) -> StageStatus {
         detail: [Some(detail), trouble].into_iter().flatten().collect::<Vec<_>>().join("; "),
         ..StageStatus::default()
     }
+}
+
+fn glob(GlobFiles { glob, files }: GlobFiles) -> GlobStatus {
+    GlobStatus { glob, files }
 }
 
 fn source(of: &SourceLedger) -> SourceStatus {

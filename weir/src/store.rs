@@ -14,6 +14,7 @@ use weir_store_tantivy::{Settings, TantivyStore};
 use weir_transport::Position;
 
 use crate::config::Config;
+use crate::status::counted;
 use crate::wiring::{DataFolder, say};
 
 /// How long a search engine may take to answer at the start: it may be starting as well.
@@ -119,7 +120,8 @@ impl Store {
             Self::Embedded(store) => [Signal::Logs, Signal::Spans]
                 .map(|signal| {
                     let stats = store.stats(signal);
-                    let detail = format!("{} shards, {} removed by retention", stats.shards, stats.expired);
+                    let detail =
+                        format!("{}, {} removed by retention", counted(stats.shards, "shard"), stats.expired);
                     let records = stats.records - stats.expired;
                     StageStatus { records, ..stage(format!("store {signal}"), detail) }
                 })

@@ -10,6 +10,7 @@ use weir_demo::{Settings as ShopSettings, Shop, ShopConfig};
 use weir_runtime::{Health, Metrics};
 
 use crate::config::Config;
+use crate::ports;
 use crate::wiring::{Collecting, DataFolder, Parts, host_name, say};
 
 #[derive(Debug, Args)]
@@ -30,6 +31,9 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
         !config.kafka.is_used(),
         "`weir up` carries its data in logs of its own; leave kafka.brokers out, or run `weir agent` and `weir collector`"
     );
+    let mut ports = crate::agent::ports(&config);
+    ports.push(("query.listen", config.query.listen));
+    ports::are_free(&ports)?;
     let folder = DataFolder::open(&args.data_dir)?;
     let (metrics, health) = (Metrics::new(), Health::default());
     let collecting = Collecting::open(&folder, &config, &metrics, &health).await?;

@@ -1,8 +1,10 @@
 //! Processes that are watched: this one, and those whose name or command line a pattern of the configuration matches.
 
+use std::collections::HashSet;
+
 use anyhow::Context;
 use regex::RegexSet;
-use sysinfo::{Process, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 use weir_model::otlp::PointValue;
 
 use super::EACH;
@@ -11,12 +13,14 @@ use super::page::{Page, int};
 pub(super) struct Processes {
     system: System,
     watched: RegexSet,
+    /// Those of the sample before: the share of a processor is that of the time since.
+    before: HashSet<Pid>,
 }
 
 impl Processes {
     pub(super) fn new(patterns: &[String]) -> anyhow::Result<Self> {
         let watched = RegexSet::new(patterns).context("agent.watch_processes")?;
-        Ok(Self { system: System::new()?, watched })
+        Ok(Self { system: System::new()?, watched, before: HashSet::new() })
     }
 
     /// Each process becomes a resource: the host's attributes, its id and its name. Returns how many were left out.
@@ -42,9 +46,12 @@ impl Processes {
             .collect();
         watched.sort_by_key(|process| process.pid());
         for process in watched.iter().take(EACH) {
-            write(process, host, page);
+            write(process, host, self.before.contains(&process.pid()), page);
         }
-        watched.len().saturating_sub(EACH)
+        let now = watched.iter().map(|process| process.pid()).collect();
+        let left_out = watched.len().saturating_sub(EACH);
+        self.before = now;
+        left_out
     }
 
     fn is_watched(&self, process: &Process) -> bool {
@@ -62,14 +69,16 @@ fn name(process: &Process) -> String {
     file.to_string_lossy().into_owned()
 }
 
-fn write(process: &Process, host: &[(&str, &str)], page: &mut Page<'_>) {
+fn write(process: &Process, host: &[(&str, &str)], known: bool, page: &mut Page<'_>) {
     let name = name(process);
     let mut resource = host.to_vec();
     resource.push(("process.executable.name", &name));
     page.resource(&resource, Some(process.pid().as_u32()));
-    // Of one processor: 1 is all of it.
-    let share = f64::from(process.cpu_usage()) / 100.0;
-    page.gauge("process.cpu.utilization", "1", [([], PointValue::Double(share))]);
+    if known {
+        // Of one processor: 1 is all of it.
+        let share = f64::from(process.cpu_usage()) / 100.0;
+        page.gauge("process.cpu.utilization", "1", [([], PointValue::Double(share))]);
+    }
     page.gauge("process.memory.usage", "By", [([], int(process.memory()))]);
     page.gauge("process.memory.virtual", "By", [([], int(process.virtual_memory()))]);
     page.gauge("process.uptime", "s", [([], int(process.run_time()))]);

@@ -14,6 +14,7 @@ pub(super) struct System {
     system: sysinfo::System,
     disks: Disks,
     networks: Networks,
+    /// As they were at the sample before; a share is that of the time since.
     cpu: Option<CpuTimes>,
     processors: usize,
     description: String,
@@ -26,7 +27,8 @@ impl System {
             system: sysinfo::System::new()?,
             disks: Disks::new()?,
             networks: Networks::new()?,
-            cpu: CpuTimes::read(),
+            // The first sample follows at once, and so short a time says nothing.
+            cpu: None,
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             description: sysinfo::System::long_os_version().unwrap_or_default(),
             booted: sysinfo::System::boot_time().unwrap_or(0) * 1_000_000_000,

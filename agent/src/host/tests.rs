@@ -101,6 +101,18 @@ fn memory_and_load() {
     assert!((points["system.uptime"] - uptime(proc_file("uptime"))).abs() < 60.0);
 }
 
+/// A share needs two readings with time between them.
+#[test]
+fn the_first_sample_tells_no_share_of_time() {
+    let mut sampler = sampler(&[]);
+    let shares = |points: &Points| {
+        points.keys().filter(|name| name.contains("cpu.utilization")).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(shares(&sample(&mut sampler)), Vec::<String>::new());
+    let own = std::env::current_exe().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    assert!(shares(&sample(&mut sampler)).contains(&format!("{own} process.cpu.utilization")));
+}
+
 #[test]
 fn processors_add_up() {
     let mut sampler = sampler(&[]);
@@ -132,8 +144,9 @@ fn processors_are_as_busy_as_the_kernel_says() {
         words.map(|n| n.parse::<f64>().unwrap()).collect::<Vec<_>>()
     };
     let sum = |ticks: &[f64]| ticks.iter().sum::<f64>();
-    let first = ticks();
     let mut sampler = sampler(&[]);
+    let first = ticks();
+    sample(&mut sampler);
     let second = ticks();
     // Enough ticks for the few of reading not to count, and some of them of work.
     let mut third = ticks();

@@ -18,7 +18,7 @@ use weir_parse::{Charset, Options, Pattern, Zone};
 use super::watch::Key;
 use super::{TURN_BYTES, identity};
 use crate::config::{Config, SourceConfig, Start};
-use crate::stats::{SourceStats, TailStats};
+use crate::stats::{GlobFiles, SourceStats, TailStats};
 
 /// Folders below the base of a glob that are entered.
 const DEPTH: usize = 16;
@@ -27,6 +27,8 @@ const DEPTH: usize = 16;
 #[derive(Debug)]
 pub(super) struct Source {
     bases: Vec<PathBuf>,
+    /// In the order of `include`.
+    globs: Vec<String>,
     include: GlobSet,
     exclude: GlobSet,
     path_pattern: Option<Regex>,
@@ -56,6 +58,7 @@ impl Source {
         bases.dedup_by(|below, above| below.starts_with(above));
         Ok(Self {
             bases,
+            globs: config.include.clone(),
             include: set(&config.include)?,
             exclude: set(&config.exclude)?,
             path_pattern: config.path_pattern.as_deref().map(Regex::new).transpose()?,
@@ -112,6 +115,23 @@ impl Source {
         }
         found.sort();
         found
+    }
+
+    /// How many of the files that were found each glob names.
+    pub(super) fn by_glob(&self, found: &[PathBuf]) -> Vec<GlobFiles> {
+        let mut globs: Vec<GlobFiles> =
+            self.globs.iter().map(|glob| GlobFiles { glob: glob.clone(), files: 0 }).collect();
+        match &mut globs[..] {
+            [only] => only.files = found.len() as u64,
+            globs => {
+                let mut naming = Vec::new();
+                for path in found {
+                    self.include.matches_into(path, &mut naming);
+                    naming.iter().for_each(|at| globs[*at].files += 1);
+                }
+            }
+        }
+        globs
     }
 
     fn walk(
@@ -261,6 +281,12 @@ mod tests {
         check("a/**", "a/b/*.txt", &["a/b/y-2.log", "a/x-1.log"]);
         check("c.log", "", &["c.log"]);
         check("nowhere/*", "", &[]);
+        let globs = ["*.log", "a/**", "b/*"].map(|glob| format!("{root}/{glob}"));
+        let config = SourceConfig { include: globs.to_vec(), ..SourceConfig::default() };
+        let source = Source::new(&config, &TailStats::default()).unwrap();
+        let found = source.find(&mut BTreeMap::new(), &mut Vec::new());
+        let files: Vec<_> = source.by_glob(&found).into_iter().map(|of| (of.glob, of.files)).collect();
+        assert_eq!(files, globs.into_iter().zip([1, 3, 0]).collect::<Vec<_>>());
         let config = SourceConfig {
             include: vec!["/logs/*".into()],
             path_pattern: Some("(?<pod>(?<service>[a-z]+)-[0-9]+)\\.log$".into()),

@@ -13,6 +13,7 @@ use super::identity;
 use super::run::Tailer;
 use crate::checkpoint::Saved;
 use crate::config::Start;
+use crate::stats::GlobFiles;
 
 /// Files and folders that can't be read and are named; further ones are counted, and stand in the log.
 const NAMED: usize = 5;
@@ -31,9 +32,13 @@ impl Tailer {
             self.met.entry(file.path.clone()).or_default().push(*id);
         }
         let mut found: Vec<(&Source, PathBuf)> = Vec::new();
+        let mut globs = Vec::new();
         for source in &sources {
-            found.extend(source.find(&mut folders, &mut closed).into_iter().map(|path| (source, path)));
+            let paths = source.find(&mut folders, &mut closed);
+            globs.extend(source.by_glob(&paths));
+            found.extend(paths.into_iter().map(|path| (source, path)));
         }
+        self.tell(globs);
         // A file that is still there comes first: a copy of it, or another one that begins alike, must not take its life.
         let saved: HashSet<_> = self.tail.saved.iter().map(|s| (s.device, s.inode)).collect();
         let key = |path: &Path| fs::metadata(path).ok().map(|metadata| identity::key(&metadata));
@@ -90,6 +95,19 @@ impl Tailer {
         }
     }
 
+    /// Says which globs name no file, and when such a one begins to: a mistyped one would else never be seen.
+    fn tell(&mut self, globs: Vec<GlobFiles>) {
+        let before = self.tail.stats.globs();
+        for (at, GlobFiles { glob, files }) in globs.iter().enumerate() {
+            match (before.get(at).map(|glob| glob.files), files) {
+                (None, 0) => tracing::info!(glob, "names no file yet; one that comes is followed"),
+                (Some(0), 1..) => tracing::info!(glob, files, "names files now"),
+                _ => {}
+            }
+        }
+        self.tail.stats.set_globs(globs);
+    }
+
     /// Says which files and folders can't be read, each once in the log.
     fn complain(&mut self, closed: Vec<(PathBuf, io::Error)>) {
         match &closed[..] {
@@ -98,7 +116,10 @@ impl Tailer {
                 let named =
                     all.iter().take(NAMED).map(|(path, error)| format!("{}: {error}", path.display()));
                 let named = named.collect::<Vec<_>>().join("; ");
-                let what = format!("{} files or folders can't be read: {named}", all.len());
+                let what = match all.len() {
+                    1 => format!("can't be read: {named}"),
+                    n => format!("{n} files or folders can't be read: {named}"),
+                };
                 self.tail.health.bad("files", what);
             }
         }

@@ -51,6 +51,9 @@ impl Detected {
         if self.sampled == 0 {
             return "there is no line yet".into();
         }
+        if self.heads == 0 {
+            return format!("{name}{around}: there is no line yet that can begin a record");
+        }
         if self.format == Format::Plain {
             let best = self.formats.iter().filter(|(f, _)| *f != Format::Plain).max_by_key(|(_, n)| *n);
             let (best, n) = best.map_or(("none", 0), |(f, n)| (f.name(), *n));

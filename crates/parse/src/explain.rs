@@ -144,5 +144,7 @@ mod tests {
         assert!(shown.is_empty());
         assert!(found.locked.is_none());
         assert_eq!(found.reason(), "there is no line yet");
+        let (_, blank) = check("\n", Options::default(), 4);
+        assert_eq!(blank.reason(), "plain: there is no line yet that can begin a record");
     }
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use weir_store::{Operation, TraceQuery, TraceRow};
 
 use super::Shared;
-use crate::body::TotalBody;
+use crate::body::{TotalBody, is_arriving};
 use crate::error::{ApiError, ErrorBody};
 use crate::params::{Limit, Params, SearchParams};
 
@@ -34,6 +34,8 @@ pub(crate) struct Scatter {
     error_logs: Vec<u64>,
     /// Indices into `entries`.
     entry: Vec<usize>,
+    /// As in a summary.
+    arriving: Vec<bool>,
 }
 
 /// An entry operation. Service and operation are empty for traces that only log lines tell of.
@@ -72,7 +74,12 @@ pub(crate) async fn scatter(
         errors: rows.iter().map(|row| row.errors).collect(),
         error_logs: rows.iter().map(|row| row.error_logs).collect(),
         entry,
+        arriving: rows.iter().map(|row| arriving(row, app.now())).collect(),
     }))
+}
+
+fn arriving(row: &TraceRow, now: u64) -> bool {
+    is_arriving(row.root.is_some(), row.start.saturating_add(row.duration), now)
 }
 
 /// The table, and for each trace its line in it.

@@ -11,6 +11,7 @@ use weir_store::TimeRange;
 use super::Shared;
 use super::hosts::host_rows;
 use crate::app::App;
+use crate::deps::GlobStatus;
 use crate::error::{ApiError, ErrorBody};
 
 /// How old counted figures may be: the page asks every few seconds, from every open window.
@@ -39,6 +40,8 @@ pub(crate) struct Status {
     stages: Vec<Stage>,
     /// Where this process takes telemetry.
     receivers: Vec<ReceiverAddress>,
+    /// The files that an agent in this process looks for.
+    globs: Vec<Glob>,
     services: usize,
     hosts: usize,
 }
@@ -63,6 +66,14 @@ struct ReceiverAddress {
     /// Such as `OTLP/HTTP`.
     protocol: String,
     url: String,
+}
+
+/// Files that are looked for.
+#[derive(Debug, Serialize, ToSchema)]
+struct Glob {
+    glob: String,
+    /// How many it named at the last look.
+    files: u64,
 }
 
 #[utoipa::path(get, path = "/api/v1/status", responses(
@@ -92,6 +103,7 @@ pub(crate) async fn status(State(app): Shared) -> Result<Json<Status>, ApiError>
             .into_iter()
             .map(|receiver| ReceiverAddress { protocol: receiver.protocol, url: receiver.url })
             .collect(),
+        globs: report.globs.into_iter().map(|GlobStatus { glob, files }| Glob { glob, files }).collect(),
         services: overview.services,
         hosts: overview.hosts,
     }))

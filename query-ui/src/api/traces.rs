@@ -8,7 +8,7 @@ use weir_analysis::{Summary, summary};
 use weir_store::{Operation, Snapshot, Total, TraceHit, TraceQuery};
 
 use super::{Shared, blocking};
-use crate::body::TotalBody;
+use crate::body::{TotalBody, is_arriving};
 use crate::error::{ApiError, ErrorBody};
 use crate::params::{CountParams, ListParams, Params, of_traces};
 
@@ -42,6 +42,8 @@ struct TraceSummary {
     error_logs: u64,
     /// Spans that satisfy the conditions on spans; 0 where there are no such conditions.
     matched: u64,
+    /// Its root has not come yet and it ended just now, so what is said of it here may change within seconds.
+    arriving: bool,
     /// Critical path by service, largest first; it sums to the duration. Empty for what is too large to be looked at in a list.
     r#where: Vec<Where>,
 }
@@ -85,7 +87,7 @@ pub(crate) async fn traces(
         let affordable = hit.row.spans <= left;
         let seen = if affordable { Some(look(snapshot.as_ref(), &hit).await?) } else { None };
         left -= if affordable { hit.row.spans } else { 0 };
-        traces.push(body(hit, seen));
+        traces.push(body(hit, seen, app.now()));
     }
     Ok(Json(TracePage { traces, total: total.into(), cursor, snapshot: search.asked.to_string() }))
 }
@@ -122,7 +124,7 @@ async fn look(snapshot: &dyn Snapshot, hit: &TraceHit) -> Result<Summary, ApiErr
     .await
 }
 
-fn body(hit: TraceHit, seen: Option<Summary>) -> TraceSummary {
+fn body(hit: TraceHit, seen: Option<Summary>, now: u64) -> TraceSummary {
     let row = hit.row;
     let (start, duration_ns) =
         seen.as_ref().map_or((row.start, row.duration), |seen| (seen.start, seen.duration));
@@ -131,6 +133,7 @@ fn body(hit: TraceHit, seen: Option<Summary>) -> TraceSummary {
         Some(seen) if row.spans > 0 => (seen.spans, seen.errors),
         _ => (row.spans, row.errors),
     };
+    let arriving = is_arriving(row.root.is_some(), start.saturating_add(duration_ns), now);
     TraceSummary {
         trace_id: row.trace_id.to_string(),
         start: start.to_string(),
@@ -142,6 +145,7 @@ fn body(hit: TraceHit, seen: Option<Summary>) -> TraceSummary {
         logs: row.logs,
         error_logs: row.error_logs,
         matched: hit.matched,
+        arriving,
         r#where: seen
             .into_iter()
             .flat_map(|seen| seen.shares)

@@ -1,9 +1,11 @@
 //! The JSON of records.
 
+mod arriving;
 pub(crate) mod attr;
 pub(crate) mod log;
 pub(crate) mod span;
 
+pub(crate) use arriving::is_arriving;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_store::Total;

@@ -1,7 +1,7 @@
 import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
 import { HOST, measure } from './host';
-import { expect, openCheckout, test, visit, type Weir } from './weir';
+import { expect, fail, openCheckout, test, visit, type Weir } from './weir';
 
 /** What to look at: how to get there. */
 const VIEWS: Record<string, (page: Page, weir: Weir) => Promise<unknown>> = {
@@ -43,6 +43,12 @@ const VIEWS: Record<string, (page: Page, weir: Weir) => Promise<unknown>> = {
   'the keys': async page => {
     await visit(page, '/traces');
     await page.keyboard.press('?');
+    await page.getByRole('dialog').waitFor();
+  },
+  'a stage in trouble': async page => {
+    await fail(page, 'files: /srv/x.log: permission denied');
+    await visit(page, '/traces');
+    await page.getByRole('button', { name: /agent failing/ }).click();
     await page.getByRole('dialog').waitFor();
   },
   'the time range': async page => {

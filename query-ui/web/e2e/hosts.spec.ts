@@ -1,6 +1,18 @@
 import { HOST, measure } from './host';
 import { expect, test, visit } from './weir';
 
+test('Enter opens the row that was moved to, whatever was clicked before', async ({ page, weir }) => {
+  await measure(weir);
+  await visit(page, '/traces');
+  await page.getByRole('button', { name: '切换到中文' }).click();
+  await page.keyboard.press('g');
+  await page.keyboard.press('h');
+  await expect(page.getByRole('row', { name: new RegExp(HOST) })).toBeVisible();
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await expect(page).toHaveURL(/\/hosts\/.+/);
+});
+
 test('a host shows what was measured on it', async ({ page, weir }) => {
   await measure(weir);
   await visit(page, '/hosts');

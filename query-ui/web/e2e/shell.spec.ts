@@ -1,4 +1,4 @@
-import { expect, openCheckout, test, visit } from './weir';
+import { expect, fail, openCheckout, test, visit } from './weir';
 
 test('theme and language are chosen once and stay', async ({ page }) => {
   await visit(page, '/traces');
@@ -20,9 +20,10 @@ test('theme and language are chosen once and stay', async ({ page }) => {
 
 test('the palette finds a service and goes to its traces', async ({ page }) => {
   await visit(page, '/logs');
+  // Nobody waits between the key that asks for it and the first letter.
   await page.keyboard.press('Control+k');
-  await page.getByRole('dialog').waitFor();
   await page.keyboard.type('payment');
+  await expect(page.getByRole('dialog').getByRole('combobox')).toHaveValue('payment');
   await expect(page.getByRole('option', { name: /^payment/ }).first()).toBeVisible();
   await page.keyboard.press('Enter');
   await expect(page).toHaveURL(/\/traces\?.*q=service/);
@@ -74,6 +75,24 @@ test('the keys of a trace move, fold and zoom', async ({ page }) => {
   await expect(page).not.toHaveURL(/zoom=/);
   await page.keyboard.press('y');
   await expect(page.locator('.toast')).toHaveText('Link copied');
+});
+
+test('the bar tells of a stage in trouble and its cause', async ({ page }) => {
+  await visit(page, '/traces');
+  const bar = page.locator('#status .fresh'),
+    cause = 'files: /srv/x.log: permission denied';
+  await expect(bar).not.toContainText('agent');
+  await bar.click();
+  await expect(page.getByRole('dialog').getByRole('row', { name: /^agent ok/ })).toBeVisible();
+  await page.keyboard.press('Escape');
+  await fail(page, cause);
+  await expect(bar).toContainText('agent failing');
+  await expect(bar).toHaveAttribute('title', `agent: ${cause}`);
+  await expect(page.locator('#status [role=status]')).toHaveText('agent failing');
+  await bar.click();
+  await expect(page.getByRole('dialog').getByRole('row', { name: /^agent failing/ })).toContainText(cause);
+  await page.keyboard.press('Escape');
+  await expect(page.getByRole('dialog')).toHaveCount(0);
 });
 
 test('a page or a trace that is not there says so', async ({ page }) => {

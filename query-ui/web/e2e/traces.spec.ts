@@ -13,6 +13,35 @@ test('a search finds the traces of one operation', async ({ page }) => {
   const operations = page.locator('.tt tbody .rt .mono');
   await expect(operations.first()).toHaveText('GET /');
   await expect(operations.filter({ hasNotText: /^GET \/$/ })).toHaveCount(0);
+  // The field still has the focus: the key that asks for it is no text of the filter.
+  await page.keyboard.press('/');
+  await page.keyboard.type('service = product');
+  await page.keyboard.press('Enter');
+  await expect(page.locator('.chip').last()).toHaveText('service = product');
+});
+
+test('a key that nothing has is named, with the one that was meant', async ({ page }) => {
+  await visit(page, '/traces?q=servcie+%3D+payment');
+  await expect(page.locator('.empty')).toContainText('Nothing that is stored has a field servcie.');
+  await page.getByRole('button', { name: 'Use service = payment' }).click();
+  await expect(page.locator('.chip')).toHaveText('service = payment');
+  await expect(page.locator('.tt tbody tr a').first()).toBeVisible();
+});
+
+test.describe('with a filter that is wrong', () => {
+  test.use({ tolerated: /400/ });
+
+  test('what is wrong with a filter is said in the language of the page, and mended', async ({ page }) => {
+    await visit(page, '/traces');
+    await page.getByRole('button', { name: '切换到中文' }).click();
+    await page.keyboard.press('/');
+    await page.keyboard.type('service == payment');
+    await page.keyboard.press('Enter');
+    await expect(page.getByRole('alert')).toContainText('“==” 不是运算符');
+    await page.getByRole('button', { name: '改用 =' }).click();
+    await expect(page.locator('.chip')).toHaveText('service = payment');
+    await expect(page.locator('.tt tbody tr a').first()).toBeVisible();
+  });
 });
 
 test('a trace shows the spans of all services and their logs', async ({ page }) => {

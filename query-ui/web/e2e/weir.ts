@@ -109,6 +109,17 @@ export async function openCheckout(page: Page): Promise<string> {
   return /[0-9a-f]{32}/.exec(page.url())![0];
 }
 
+/** Lets the server say that a stage of the agent is failing, and why. */
+export async function fail(page: Page, cause: string): Promise<void> {
+  await page.route('**/api/v1/status', async route => {
+    const response = await route.fetch(),
+      status = await response.json();
+    const agent = status.stages.find((s: { name: string }) => s.name === 'agent');
+    Object.assign(agent, { state: 'failing', detail: cause });
+    await route.fulfill({ response, json: status });
+  });
+}
+
 /** Sends OTLP as JSON. */
 export async function send(weir: Weir, signal: 'traces' | 'metrics' | 'logs', body: unknown): Promise<void> {
   const answer = await fetch(`${weir.otlp}/v1/${signal}`, {

@@ -85,7 +85,10 @@ fn compile(filter: &Filter) -> Result<Node, ParseError> {
 
 fn check(test: &Test) -> Result<Check, ParseError> {
     let regex = |pattern: &str| {
-        whole_regex(pattern).map_err(|_| ParseError::whole("a regular expression can't be used", None))
+        whole_regex(pattern).map_err(|_| {
+            let message = format!("the regular expression can't be used: {pattern}");
+            ParseError::whole("regex", &message).with(&[pattern])
+        })
     };
     Ok(match test {
         Test::Exists => Check::Exists,

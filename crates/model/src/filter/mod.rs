@@ -175,8 +175,8 @@ impl Filter {
                 traces.push(part);
             } else {
                 return Err(ParseError::whole(
-                    "a condition on the whole trace can't stand beside one on a span under OR or NOT",
-                    Some("ask for them with AND"),
+                    "trace-and-span",
+                    "a condition on the whole trace can't stand beside one on a span under OR or NOT; ask for them with AND",
                 ));
             }
         }
@@ -226,14 +226,20 @@ impl fmt::Display for Cond {
             true => quote(&operand.text, f),
             false => f.write_str(&operand.text),
         };
+        let number = |f: &mut fmt::Formatter<'_>, number: &Number| match (number, parse::is_duration(key)) {
+            (_, false) => write!(f, "{number}"),
+            // Beside a unit there is no exponent.
+            (Number::Double(x), true) if format!("{x:?}").contains('e') => write!(f, "{x}ns"),
+            (_, true) => write!(f, "{number}ns"),
+        };
         match &self.test {
             Test::Exists => write!(f, "{key} *"),
             Test::Eq(value) => write!(f, "{key} = ").and_then(|()| operand(f, value)),
             Test::Ne(value) => write!(f, "{key} != ").and_then(|()| operand(f, value)),
-            Test::Lt(n) => write!(f, "{key} < {n}"),
-            Test::Le(n) => write!(f, "{key} <= {n}"),
-            Test::Gt(n) => write!(f, "{key} > {n}"),
-            Test::Ge(n) => write!(f, "{key} >= {n}"),
+            Test::Lt(n) => write!(f, "{key} < ").and_then(|()| number(f, n)),
+            Test::Le(n) => write!(f, "{key} <= ").and_then(|()| number(f, n)),
+            Test::Gt(n) => write!(f, "{key} > ").and_then(|()| number(f, n)),
+            Test::Ge(n) => write!(f, "{key} >= ").and_then(|()| number(f, n)),
             Test::Like(pattern) => write!(f, "{key} ~ ").and_then(|()| quote(pattern, f)),
             Test::Unlike(pattern) => write!(f, "{key} !~ ").and_then(|()| quote(pattern, f)),
         }

@@ -23,16 +23,29 @@ const FILTER_BYTES: usize = 16 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ParseError {
+    /// In English.
     pub message: String,
+    /// The same for programs, such as one that says it in another language: a word, and what `message` has filled in.
+    pub reason: &'static str,
+    pub params: Vec<String>,
     /// Byte offsets of the offending token.
     pub start: usize,
     pub end: usize,
+    /// What may stand in place of the token.
     pub suggestion: Option<String>,
 }
 
 impl ParseError {
-    pub(super) fn whole(message: &str, suggestion: Option<&str>) -> Self {
-        Self { message: message.into(), start: 0, end: 0, suggestion: suggestion.map(str::to_owned) }
+    pub(super) fn whole(reason: &'static str, message: &str) -> Self {
+        Self { message: message.into(), reason, params: Vec::new(), start: 0, end: 0, suggestion: None }
+    }
+
+    pub(super) fn with(self, params: &[&str]) -> Self {
+        Self { params: params.iter().map(|param| (*param).to_owned()).collect(), ..self }
+    }
+
+    fn instead(self, suggestion: Option<impl Into<String>>) -> Self {
+        Self { suggestion: suggestion.map(Into::into), ..self }
     }
 }
 
@@ -52,11 +65,9 @@ impl Filter {
     pub fn parse(text: &str) -> Result<Filter, ParseError> {
         let mut parser = Parser { text, at: 0 };
         if text.len() > FILTER_BYTES {
-            return Err(parser.error(
-                0..text.len(),
-                format!("a filter has at most {FILTER_BYTES} bytes"),
-                None,
-            ));
+            let most = FILTER_BYTES.to_string();
+            let message = format!("a filter has at most {most} bytes");
+            return Err(parser.error(0..text.len(), "too-long", message).with(&[&most]));
         }
         parser.space();
         if parser.rest().is_empty() {
@@ -65,7 +76,11 @@ impl Filter {
         let filter = parser.or(DEPTH)?;
         match parser.rest() {
             "" => Ok(filter),
-            _ => Err(parser.error(parser.at..parser.at + 1, "this bracket was never opened".into(), None)),
+            _ => Err(parser.error(
+                parser.at..parser.at + 1,
+                "bracket-not-opened",
+                "this bracket was never opened".into(),
+            )),
         }
     }
 }
@@ -76,6 +91,19 @@ struct Parser<'a> {
 }
 
 const OPERATORS: [&str; 8] = ["!=", "!~", "<=", ">=", "=", "<", ">", "~"];
+/// Characters of operators.
+const OPERATOR: [char; 5] = ['=', '<', '>', '~', '!'];
+/// Operators of other languages, and what they are here.
+const FOREIGN: [(&str, &str); 8] = [
+    ("==", "="),
+    ("===", "="),
+    ("!==", "!="),
+    ("<>", "!="),
+    ("=~", "~"),
+    ("!=~", "!~"),
+    ("=<", "<="),
+    ("=>", ">="),
+];
 
 impl<'a> Parser<'a> {
     fn rest(&self) -> &'a str {
@@ -86,8 +114,8 @@ impl<'a> Parser<'a> {
         self.at = self.text.len() - self.rest().trim_start().len();
     }
 
-    fn error(&self, span: std::ops::Range<usize>, message: String, suggestion: Option<&str>) -> ParseError {
-        ParseError { message, start: span.start, end: span.end, suggestion: suggestion.map(str::to_owned) }
+    fn error(&self, span: std::ops::Range<usize>, reason: &'static str, message: String) -> ParseError {
+        ParseError { start: span.start, end: span.end, message, ..ParseError::whole(reason, "") }
     }
 
     /// Consumes a keyword in capitals that stands alone.
@@ -127,7 +155,9 @@ impl<'a> Parser<'a> {
 
     fn not(&mut self, depth: usize) -> Result<Filter, ParseError> {
         let Some(below) = depth.checked_sub(1) else {
-            return Err(self.error(self.at..self.text.len(), format!("nested deeper than {DEPTH}"), None));
+            let most = DEPTH.to_string();
+            let message = format!("nested deeper than {most}");
+            return Err(self.error(self.at..self.text.len(), "too-deep", message).with(&[&most]));
         };
         if self.keyword("NOT") {
             return Ok(Filter::Not(Box::new(self.not(below)?)));
@@ -140,8 +170,8 @@ impl<'a> Parser<'a> {
             if !self.rest().starts_with(')') {
                 return Err(self.error(
                     open..open + 1,
+                    "bracket-not-closed",
                     "this bracket is never closed".into(),
-                    Some("add `)`"),
                 ));
             }
             self.at += 1;
@@ -154,7 +184,7 @@ impl<'a> Parser<'a> {
     fn term(&mut self) -> Result<Filter, ParseError> {
         let start = self.at;
         if self.rest().is_empty() {
-            return Err(self.error(start..start, "something is missing at the end".into(), None));
+            return Err(self.error(start..start, "end-missing", "something is missing at the end".into()));
         }
         if self.rest().starts_with('"') {
             let text = self.quoted()?;
@@ -166,18 +196,21 @@ impl<'a> Parser<'a> {
         let word = self.until(|c| c.is_whitespace() || "()=<>~!\"*".contains(c));
         let after_word = self.at;
         self.space();
-        if let Some(op) = OPERATORS.iter().find(|op| self.rest().starts_with(**op)) {
+        if self.rest().starts_with(OPERATOR) {
+            let at = self.at;
+            let op = self.until(|c| !OPERATOR.contains(&c));
+            let span = at..self.at;
             if word.is_empty() {
-                return Err(self.error(
-                    start..start + op.len(),
-                    format!("`{op}` needs a key before it"),
-                    Some("write for example service = cart"),
-                ));
+                let message = format!("`{op}` needs a key before it, as in service = cart");
+                return Err(self.error(span, "key-missing", message).with(&[op]));
             }
-            let key = key(word);
-            self.at += op.len();
+            if !OPERATORS.contains(&op) {
+                let meant = FOREIGN.iter().find(|(foreign, _)| *foreign == op).map(|(_, own)| *own);
+                let message = format!("`{op}` is no operator; there are {}", OPERATORS.join(" "));
+                return Err(self.error(span, "no-operator", message).with(&[op]).instead(meant));
+            }
             self.space();
-            return self.condition(key, op, start..after_word);
+            return self.condition(key(word), op, start..after_word);
         }
         if after_word == self.at && self.rest().starts_with('*') && !word.is_empty() {
             self.at += 1;
@@ -193,8 +226,8 @@ impl<'a> Parser<'a> {
             let end = start + self.rest().chars().next().map_or(0, char::len_utf8);
             return Err(self.error(
                 start..end,
+                "nothing",
                 "a key, a word or a text in quotes should stand here".into(),
-                None,
             ));
         }
         self.full_text(word, false, start)
@@ -203,7 +236,7 @@ impl<'a> Parser<'a> {
     fn full_text(&self, text: &str, prefix: bool, start: usize) -> Result<Filter, ParseError> {
         let words = words(text).collect();
         if words.is_empty() {
-            return Err(self.error(start..self.at, "there is no word in this".into(), None));
+            return Err(self.error(start..self.at, "no-word", "there is no word in this".into()));
         }
         Ok(Filter::Text(Text { words, prefix }))
     }
@@ -234,24 +267,52 @@ impl<'a> Parser<'a> {
                 _ => text.push(c),
             }
         }
-        Err(self.error(start..self.text.len(), "this quote is never closed".into(), Some("add `\"`")))
+        Err(self.error(start..self.text.len(), "quote-not-closed", "this quote is never closed".into()))
+    }
+
+    /// An unquoted value.
+    fn value(&mut self) -> &'a str {
+        self.until(|c| c.is_whitespace() || c == ')')
+    }
+
+    /// A number with the unit that stands apart from it, as in `5 min`.
+    fn with_unit(&mut self, number: String) -> String {
+        let before = self.at;
+        self.space();
+        let unit = self.value();
+        let whole = number + unit;
+        if Number::parse(&whole[..whole.len() - unit.len()]).is_some() && parse_duration(&whole).is_some() {
+            return whole;
+        }
+        self.at = before;
+        whole[..whole.len() - unit.len()].to_owned()
     }
 
     fn condition(&mut self, key: Key, op: &str, at: std::ops::Range<usize>) -> Result<Filter, ParseError> {
         let start = self.at;
         let quoted = self.rest().starts_with('"');
-        let text =
-            if quoted { self.quoted()? } else { self.until(|c| c.is_whitespace() || c == ')').to_owned() };
+        let mut text = if quoted { self.quoted()? } else { self.value().to_owned() };
         if text.is_empty() && !quoted {
-            return Err(self.error(at.start..start, format!("`{op}` needs a value behind it"), None));
+            let message = format!("`{op}` needs a value behind it");
+            return Err(self.error(at.start..start, "value-missing", message).with(&[op]));
+        }
+        if is_duration(&key) && !quoted {
+            text = self.with_unit(text);
         }
         let value = start..self.at;
         self.space();
         let number = if quoted { None } else { number(&key, &text) };
+        let compares = !matches!(op, "~" | "!~");
+        if compares && is_duration(&key) && number.is_none() && Number::parse(&text).is_some() {
+            let message = format!("a duration needs its unit: write {text}ms, or ns, us, s, min, h");
+            let meant = Some(format!("{text}ms"));
+            return Err(self.error(value, "unit-missing", message).with(&[&text]).instead(meant));
+        }
         let test = match op {
             "=" | "!=" => {
-                if let Some(problem) = refuse_value(&key, &text, number) {
-                    return Err(self.error(value, problem.0, problem.1));
+                if let Some((reason, what, names)) = refuse_value(&key, number, &text) {
+                    let message = format!("`{text}` is no {what}: write {names}");
+                    return Err(self.error(value, reason, message).with(&[&text, names]));
                 }
                 let operand = Operand { text, quoted, number };
                 if op == "=" { Test::Eq(operand) } else { Test::Ne(operand) }
@@ -264,18 +325,19 @@ impl<'a> Parser<'a> {
                         .last()
                         .unwrap_or("not a regular expression")
                         .trim_start_matches("error: ");
-                    return Err(self.error(
-                        value,
-                        format!("the regular expression can't be used: {reason}"),
-                        None,
-                    ));
+                    let message = format!("the regular expression can't be used: {reason}");
+                    return Err(self.error(value, "regex", message).with(&[reason]));
                 }
                 if op == "~" { Test::Like(text) } else { Test::Unlike(text) }
             }
             _ => {
                 let Some(n) = number else {
-                    let hint = if is_duration(&key) { "a duration such as 60ms" } else { "a number" };
-                    return Err(self.error(value, format!("`{op}` compares numbers: write {hint}"), None));
+                    let (reason, hint) = match is_duration(&key) {
+                        true => ("no-duration", "a duration such as 60ms"),
+                        false => ("no-number", "a number"),
+                    };
+                    let message = format!("`{op}` compares numbers: write {hint}");
+                    return Err(self.error(value, reason, message).with(&[op]));
                 };
                 match op {
                     "<" => Test::Lt(n),
@@ -289,16 +351,16 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn is_duration(key: &Key) -> bool {
+pub(super) fn is_duration(key: &Key) -> bool {
     matches!(key, Key::Duration | Key::Trace(TraceKey::Duration))
 }
 
 /// The number that an unquoted value stands for under this key.
 fn number(key: &Key, text: &str) -> Option<Number> {
-    if is_duration(key)
-        && let Some(nanos) = parse_duration(text)
-    {
-        return Some(nanos);
+    if is_duration(key) {
+        // Nothing is as short in every unit.
+        let zero = || Number::parse(text).filter(|number| number.as_f64() == 0.0);
+        return parse_duration(text).or_else(zero);
     }
     if *key == Key::Severity
         && let Some(level) = Severity::from_level(text)
@@ -308,24 +370,28 @@ fn number(key: &Key, text: &str) -> Option<Number> {
     Number::parse(text)
 }
 
-/// Values that can never match are more likely a slip.
-fn refuse_value(key: &Key, text: &str, number: Option<Number>) -> Option<(String, Option<&'static str>)> {
-    let one_of = |what: &str, names: &'static str, known: bool| {
-        (!known).then(|| (format!("`{text}` is no {what}"), Some(names)))
-    };
-    match key {
-        Key::Severity => one_of("severity", "trace, debug, info, warn, error or fatal", number.is_some()),
-        Key::Status => one_of("status", "unset, ok or error", ["unset", "ok", "error"].contains(&text)),
-        Key::Kind => one_of(
-            "kind of span",
-            "internal, server, client, producer, consumer or unspecified",
-            ["internal", "server", "client", "producer", "consumer", "unspecified"].contains(&text),
-        ),
-        Key::Duration | Key::Trace(TraceKey::Duration | TraceKey::Spans | TraceKey::Errors) => {
-            one_of("number", "a number, or for durations 60ms", number.is_some())
+/// Values that can never match are more likely a slip: what they are not, for programs and for a person, and what may be written.
+fn refuse_value(
+    key: &Key,
+    number: Option<Number>,
+    text: &str,
+) -> Option<(&'static str, &'static str, &'static str)> {
+    const STATUS: &str = "unset, ok, error";
+    const KIND: &str = "internal, server, client, producer, consumer, unspecified";
+    let named = |names: &str| names.split(", ").any(|name| name == text);
+    let (refused, known) = match key {
+        Key::Severity => {
+            (("no-severity", "severity", "trace, debug, info, warn, error, fatal"), number.is_some())
         }
-        _ => None,
-    }
+        Key::Status => (("no-status", "status", STATUS), named(STATUS)),
+        Key::Kind => (("no-kind", "kind of span", KIND), named(KIND)),
+        key if is_duration(key) => (("no-length", "duration", "60ms, 1.5s"), number.is_some()),
+        Key::Trace(TraceKey::Spans | TraceKey::Errors) => {
+            (("no-count", "number", "3, 100"), number.is_some())
+        }
+        _ => return None,
+    };
+    (!known).then_some(refused)
 }
 
 fn key(word: &str) -> Key {
@@ -368,7 +434,14 @@ mod tests {
     fn what_is_understood() {
         reads("", "");
         reads("service=cart", "service = cart");
-        reads("service = cart duration>60ms", "(service = cart AND duration > 60000000)");
+        reads("service = cart duration>60ms", "(service = cart AND duration > 60000000ns)");
+        reads("duration > 5 min", "duration > 300000000000ns");
+        reads("(duration > 5 ms) slow", "(duration > 5000000ns AND \"slow\")");
+        reads("duration = 5 ms slow", "(duration = 5ms AND \"slow\")");
+        reads("duration > 5ms min", "(duration > 5000000ns AND \"min\")");
+        reads("duration > 0", "duration > 0ns");
+        reads("duration > 99999999999999999.5h", "duration > 360000000000000000000000000000ns");
+        reads("a = =b", "a = =b");
         reads("a = 1 OR b = 2 c = 3", "(a = 1 OR (b = 2 AND c = 3))");
         reads("NOT (a = 1 OR timeout)", "NOT (a = 1 OR \"timeout\")");
         reads("http.route ~ \"/api/.*\"", "http.route ~ \"/api/.*\"");
@@ -380,7 +453,10 @@ mod tests {
         reads("resource.k8s.pod.name = \"x y\"", "resource.k8s.pod.name = \"x y\"");
         reads("n >= -1.5", "n >= -1.5");
         reads("path = /a(b", "path = /a(b");
-        reads("trace.duration > 1s trace.spans >= 10", "(trace.duration > 1000000000 AND trace.spans >= 10)");
+        reads(
+            "trace.duration > 1s trace.spans >= 10",
+            "(trace.duration > 1000000000ns AND trace.spans >= 10)",
+        );
         reads("q = \"a \\\"b\\\" \\\\c\"", "q = \"a \\\"b\\\" \\\\c\"");
     }
 
@@ -395,7 +471,12 @@ mod tests {
         fails("(a = 1", "(", "this bracket is never closed");
         fails("a = 1 )", ")", "this bracket was never opened");
         fails("a = \"x", "\"x", "this quote is never closed");
-        fails("= 3", "=", "`=` needs a key before it");
+        fails("= 3", "=", "`=` needs a key before it, as in service = cart");
+        fails("a == 1", "==", "`==` is no operator; there are != !~ <= >= = < > ~");
+        fails("a=!1", "=!", "`=!` is no operator; there are != !~ <= >= = < > ~");
+        fails("duration > 5", "5", "a duration needs its unit: write 5ms, or ns, us, s, min, h");
+        fails("duration > 5 )", "5", "a duration needs its unit: write 5ms, or ns, us, s, min, h");
+        fails("trace.duration = 5 x", "5", "a duration needs its unit: write 5ms, or ns, us, s, min, h");
         fails("a > x", "x", "`>` compares numbers: write a number");
         fails("duration > soon", "soon", "`>` compares numbers: write a duration such as 60ms");
         fails(
@@ -403,9 +484,27 @@ mod tests {
             "\"(?=x)\"",
             "the regular expression can't be used: look-around, including look-ahead and look-behind, is not supported",
         );
-        fails("status = bad", "bad", "`bad` is no status");
+        fails("status = bad", "bad", "`bad` is no status: write unset, ok, error");
         fails("a AND", "", "something is missing at the end");
         fails("--", "--", "there is no word in this");
+    }
+
+    /// What is suggested may stand in the token's place.
+    #[test]
+    fn what_was_meant() {
+        for (text, meant) in [
+            ("service == cart", "service = cart"),
+            ("a=>1", "a>=1"),
+            ("a !== b", "a != b"),
+            ("a =~ b.*", "a ~ b.*"),
+            ("duration > 5 x", "duration > 5ms x"),
+        ] {
+            let error = Filter::parse(text).expect_err(text);
+            let mut mended = text.to_owned();
+            mended.replace_range(error.start..error.end, &error.suggestion.expect(text));
+            assert_eq!(mended, meant);
+            assert!(Filter::parse(&mended).is_ok(), "{mended}");
+        }
     }
 
     #[test]

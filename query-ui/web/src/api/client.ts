@@ -13,6 +13,9 @@ export class ApiError extends Error {
     readonly start?: number,
     readonly end?: number,
     readonly suggestion?: string,
+    /** What is wrong with a filter, and what the message has filled in: so that it can be said in another language. */
+    readonly reason: string = '',
+    readonly params: string[] = [],
   ) {
     super(message);
   }
@@ -51,7 +54,15 @@ async function get<R>(path: string, params: Params, signal?: AbortSignal): Promi
   else failed();
   if (!res.ok) {
     const e = (await res.json().catch(() => null)) as {
-      error?: { code: string; message: string; start?: number; end?: number; suggestion?: string };
+      error?: {
+        code: string;
+        message: string;
+        start?: number;
+        end?: number;
+        suggestion?: string;
+        reason?: string;
+        params?: string[];
+      };
     } | null;
     const error = e?.error;
     throw new ApiError(
@@ -61,6 +72,8 @@ async function get<R>(path: string, params: Params, signal?: AbortSignal): Promi
       error?.start,
       error?.end,
       error?.suggestion,
+      error?.reason,
+      error?.params,
     );
   }
   return (await res.json()) as R;
@@ -85,7 +98,7 @@ export const api = {
   log: (log: string, s?: S) => get<T.Log>(`/logs/${id(log)}`, {}, s),
   histogram: (p: Params, s?: S) => get<T.Histogram>('/logs/histogram', p, s),
   logGroups: (p: Params, s?: S) => get<T.Groups>('/logs/groups', p, s),
-  keys: (p: Params, s?: S) => get<{ keys: T.KeyInfo[] }>('/keys', p, s),
+  keys: (p: Params, s?: S) => get<{ keys: T.KeyInfo[]; complete: boolean }>('/keys', p, s),
   values: (p: Params, s?: S) => get<{ values: T.ValueInfo[]; complete: boolean }>('/values', p, s),
   hosts: (s?: S) => get<{ hosts: T.Host[] }>('/hosts', {}, s),
   hostMetrics: (host: string, p: Params, s?: S) => get<T.HostMetrics>(`/hosts/${id(host)}/metrics`, p, s),

@@ -26,6 +26,8 @@ export interface Status {
   stages: Stage[];
   /** Where this server takes telemetry. */
   receivers: { protocol: string; url: string }[];
+  /** The files that an agent in the server looks for, and how many there are. */
+  globs: { glob: string; files: number }[];
   services: number;
   hosts: number;
 }
@@ -68,6 +70,8 @@ export interface Summary {
   logs: number;
   errorLogs: number;
   matched: number;
+  /** Its root has not come yet, and it ended just now: what is said of it changes within seconds. */
+  arriving: boolean;
   where: Where[];
 }
 export interface SummaryPage {
@@ -97,6 +101,7 @@ export interface Scatter {
   errors: number[];
   errorLogs: number[];
   entry: number[];
+  arriving: boolean[];
 }
 
 export interface SpanColumns {

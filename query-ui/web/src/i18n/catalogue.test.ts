@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { en } from './en';
+import { filterErrors } from './filterErrors.zh';
 import { zh } from './zh';
 
 /** Technical names that Chinese text uses as they are. */
@@ -30,4 +32,22 @@ test('what is not a name or a sign is translated', () => {
   const chinese = new Map(text(zh)),
     same = text(en).filter(([key, value]) => chinese.get(key) === value);
   expect(same.map(([key]) => key).sort()).toEqual(ALIKE);
+});
+
+test('every reason that the server gives for refusing a filter is said in Chinese', () => {
+  const rust = [
+    'crates/model/src/filter/parse.rs',
+    'crates/model/src/filter/mod.rs',
+    'query-ui/src/params.rs',
+  ]
+    .map(file => readFileSync(new URL(`../../../../${file}`, import.meta.url), 'utf8'))
+    .map(text => text.split('#[cfg(test)]')[0])
+    .join('\n');
+  const given = [
+    /\.error\([^,]+,\s*"([a-z-]+)"/g,
+    /\("(no-[a-z]+)"/g,
+    /::whole\(\s*"([a-z-]+)"/g,
+    /ApiError::filter\("([a-z-]+)"/g,
+  ].flatMap(call => [...rust.matchAll(call)].map(m => m[1]!));
+  expect([...new Set(given)].sort()).toEqual(Object.keys(filterErrors).sort());
 });

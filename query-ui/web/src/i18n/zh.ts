@@ -1,4 +1,5 @@
 import type { Messages } from './en';
+import { filterErrors } from './filterErrors.zh';
 
 /** 中文消息。字段名、单位与数据不翻译；与拉丁字母之间留空格。 */
 export const zh: Messages = {
@@ -47,6 +48,13 @@ export const zh: Messages = {
   noData: '无数据',
   noDataYet: '还没有数据',
   lost: n => `丢失 ${n} 条记录`,
+  stages: '各阶段的状况',
+  stage: '阶段',
+  state: '状况',
+  records: '记录',
+  lostRecords: '丢失',
+  detail: '详情',
+  stateOf: { ok: '正常', slow: '缓慢', failing: '故障', stopped: '已停止' },
   range: {
     '-5m': '最近 5 分钟',
     '-15m': '最近 15 分钟',
@@ -118,6 +126,8 @@ export const zh: Messages = {
   widenAll: '搜索全部时间',
   nothingYet: '还没有任何数据到达',
   nothingYetBody: '把 Span、日志或指标发送到以下地址之一：',
+  nothingYetGlobs: '正在查找的文件及其数量：',
+  nFiles: n => `${n} 个文件`,
   nothingYetFiles: (command, folder) =>
     `或启动 ${command}：没有配置文件时，它会读取 ${folder} 下的文本日志。`,
   noLog: range => `${range}内没有匹配的日志行`,
@@ -132,6 +142,9 @@ export const zh: Messages = {
   failed: '此部分无法加载',
   badFilter: '无法理解此过滤条件',
   didYouMean: s => `改用 ${s}`,
+  filterError: (reason, params, english) => filterErrors[reason]?.(...params) ?? english,
+  unknownKey: key => `已存储的数据中没有字段 ${key}。`,
+  meant: condition => `是否想用 ${condition}？`,
   back: '返回调用链',
   find: '链内查找',
   found: (n, total) => `${n} / ${total}`,
@@ -202,6 +215,8 @@ export const zh: Messages = {
   liveWaiting: '等待下一条匹配的日志。',
   newestAgo: s => `最新记录在 ${s} 前`,
   noRoot: '根 Span 未存储',
+  arriving: '仍在到达',
+  arrivingHint: '其根 Span 尚未到达：此处的内容几秒内会改变。',
   dropped: n => `跳过 ${n} 行：此浏览器过慢`,
   lines: () => '行',
   perBar: d => `每柱 ${d}`,

@@ -13,6 +13,11 @@ describe('chips', () => {
     ['NOT (a = 1 b)', ['NOT (a = 1 b)']],
     ['a NOT', ['a NOT']],
     ['操作 = 下单 中文', ['操作 = 下单', '中文']],
+    ['service == x y', ['service == x', 'y']],
+    ['duration > 5 min x', ['duration > 5min', 'x']],
+    ['NOT trace.duration > 1.5 s', ['NOT trace.duration > 1.5s']],
+    ['duration > 5ms min', ['duration > 5ms', 'min']],
+    ['n > 5 min', ['n > 5', 'min']],
   ])('%s', (q, chips) => expect(toChips(q).map(c => c.text)).toEqual(chips));
   it('reads its own text', () => {
     const q = 'service = x duration > 60ms "a b"';
@@ -27,6 +32,11 @@ describe('add', () => {
     ['b', 'a = 1', 'b a = 1'],
     ['a = 1', 'a = 1', 'a = 1'],
     ['a = 1 OR b = 2', 'c', '(a = 1 OR b = 2) c'],
+    ['a = 1 b', 'NOT a = 1', 'NOT a = 1 b'],
+    ['b NOT a = 1', 'a = 1', 'b a = 1'],
+    ['service = x', 'NOT trace.service = x', 'NOT trace.service = x'],
+    ['NOT trace.service = x', 'service = x', 'service = x'],
+    ['a = 1', 'NOT a = 2', 'a = 1 NOT a = 2'],
   ])('%s + %s', (q, c, expected) => expect(add(q, c)).toBe(expected));
 });
 it('quotes what is not a word', () =>

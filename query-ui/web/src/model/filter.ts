@@ -10,9 +10,11 @@ export interface Chip {
   value?: string;
 }
 
-const OPS = ['!=', '>=', '<=', '!~', '=', '>', '<', '~'];
+/** A run of operator characters is one operator: the server says so where it is none, such as `==`. */
 const PART =
-  /\s*(?:("(?:[^"\\]|\\.)*"\*?)|([()])|([^\s"()=<>!~]+)(?:\s*(!=|>=|<=|!~|=|>|<|~)\s*("(?:[^"\\]|\\.)*"|[^\s()]+))?|(\S+))/gy;
+  /\s*(?:("(?:[^"\\]|\\.)*"\*?)|([()])|([^\s"()=<>!~]+)(?:\s*([=<>!~]+)\s*("(?:[^"\\]|\\.)*"|[^\s()]+))?|(\S+))/gy;
+const DURATION = /^(NOT )*(trace\.)?duration$/,
+  UNIT = /^(ns|us|µs|μs|ms|s|m|min|h)$/;
 
 export function toChips(q: string): Chip[] {
   const chips: Chip[] = [];
@@ -28,6 +30,11 @@ export function toChips(q: string): Chip[] {
     }
     if (m[3] === 'AND' && !m[4]) continue;
     const last = chips.at(-1);
+    if (last?.key && DURATION.test(last.key) && !m[4] && UNIT.test(m[3]) && /^[\d.]+$/.test(last.value!)) {
+      // The unit stood apart from its number.
+      chips[chips.length - 1] = { ...last, text: last.text + m[3], value: last.value + m[3] };
+      continue;
+    }
     if (m[3] === '*' && last && !last.op) {
       chips[chips.length - 1] = { text: `${last.text} *`, key: last.text, op: '*' };
       continue;
@@ -44,12 +51,24 @@ export function toChips(q: string): Chip[] {
 
 export const fromChips = (chips: Chip[]): string => chips.map(c => c.text).join(' ');
 
-/** Adds a condition; brackets keep the meaning of a text that is more than a conjunction. */
+/** What a condition asks for, without saying whether it is asked for or excluded. */
+const asked = (condition: string): string =>
+  condition.replace(/^(NOT )+/, '').replace(/^trace\.service /, 'service ');
+
+/**
+ * Adds a condition; brackets keep the meaning of a text that is more than a conjunction. What excludes a value takes the place of
+ * what asks for it, and the other way round: nothing would satisfy both.
+ */
 export function add(q: string, condition: string): string {
   const text = q.trim();
   if (!text) return condition;
   const chips = toChips(text);
   if (chips.some(c => c.text === condition)) return text;
+  const excludes = (c: string) => c.startsWith('NOT '),
+    opposite = chips.findIndex(
+      c => excludes(c.text) !== excludes(condition) && asked(c.text) === asked(condition),
+    );
+  if (opposite >= 0) return fromChips(chips.map((c, i) => (i === opposite ? { text: condition } : c)));
   return chips.length === 1 && /\bOR\b/.test(text) ? `(${text}) ${condition}` : `${text} ${condition}`;
 }
 
@@ -76,7 +95,7 @@ export interface Place {
 
 export function place(text: string, at: number): Place {
   const before = text.slice(0, at);
-  const value = /([^\s"()=<>!~]+)\s*(?:!=|>=|<=|!~|=|>|<|~)\s*("?[^\s"]*)$/.exec(before);
+  const value = /([^\s"()=<>!~]+)\s*[=<>!~]+\s*("?[^\s"]*)$/.exec(before);
   if (value)
     return { kind: 'value', key: value[1], prefix: value[2].replace(/^"/, ''), from: at - value[2].length };
   const key = /([^\s"()=<>!~]*)$/.exec(before)!;
@@ -110,7 +129,7 @@ const LOG_FIELDS: Field[] = [
 ];
 export const builtIn = (signal: 'spans' | 'logs'): Field[] => (signal === 'spans' ? SPAN_FIELDS : LOG_FIELDS);
 export const operators = (key: string, signal: 'spans' | 'logs'): string[] =>
-  builtIn(signal).find(f => f.key === key)?.ops ?? [...OPS.slice(4, 5), '!=', '~', '<', '>'];
+  builtIn(signal).find(f => f.key === key)?.ops ?? ['=', '!=', '~', '<', '>'];
 
 /** The condition of a text that excludes most cannot be known here; candidates are the texts without one chip each. */
 export function without(q: string): { chip: Chip; rest: string }[] {

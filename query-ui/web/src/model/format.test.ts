@@ -24,6 +24,9 @@ describe('axis', () => {
     [1_000_000_000, '1 s'],
     [2_500_000, '2.5 ms'],
     [20_000_000, '20 ms'],
+    [900e9, '15 min'],
+    [910e9, '15 min 10 s'],
+    [7200e9, '2 h'],
   ])('%d ns is %s', (ns, text) => expect(axisDuration(ns)).toBe(text));
 });
 it('writes bytes in decimal units', () =>

@@ -23,7 +23,8 @@ export const axisDuration = (ns: number): string =>
     ? '0'
     : duration(ns)
         .replace(/\.0+(?=\s)/, '')
-        .replace(/(\.\d*[1-9])0+(?=\s)/, '$1');
+        .replace(/(\.\d*[1-9])0+(?=\s)/, '$1')
+        .replace(/ 0 (s|min|h)$/, '');
 
 export const count = (v: number): string => Math.round(v).toLocaleString('en-US');
 export const axisCount = (v: number): string => (v >= 1e6 ? `${+(v / 1e6).toFixed(1)} M` : count(v));

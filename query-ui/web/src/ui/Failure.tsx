@@ -51,7 +51,7 @@ export function Failure({
       <div className="ban err" role="alert" aria-live="polite">
         <Icon name="warn" />
         <span>
-          <b>{t.badFilter}:</b> {e.message}
+          <b>{t.badFilter}:</b> {t.filterError(e.reason, e.params, e.message)}
           <code className="wrong">
             {q.slice(0, a)}
             <u>{q.slice(a, b) || ' '}</u>

@@ -25,7 +25,7 @@ const SHOWN = 10,
 /** Operations are asked for only of so many services at once. */
 const OPERATION_SERVICES = 12;
 
-export default function Palette({ close }: { close: () => void }) {
+export function Palette({ close }: { close: () => void }) {
   const t = useT(),
     lang = useLang(),
     theme = useTheme(),

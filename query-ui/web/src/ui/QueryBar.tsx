@@ -69,6 +69,11 @@ export function QueryBar({ signal, q, onChange, placeholder, children, submit }:
   };
   const key = (e: React.KeyboardEvent<HTMLInputElement>) => {
     if (e.nativeEvent.isComposing) return;
+    // The key that comes here was pressed once more; as a first character it means nothing in a filter.
+    if (e.key === '/' && !text) {
+      e.preventDefault();
+      return;
+    }
     if (e.key === 'ArrowDown' || e.key === 'ArrowUp') {
       e.preventDefault();
       setOpen(true);

@@ -5,13 +5,12 @@ import { switchLanguage, useLang, useT } from '../i18n';
 import { Icon, Kbd } from './Icon';
 import { useKeys } from './keys';
 import { toggleTheme, useTheme } from './prefs';
+import { Palette } from './Palette';
 import { StatusBar } from './StatusBar';
 import { TimePicker } from './TimePicker';
 import { copy, useToast } from './toast';
 import { carry, useShareLink, type Search } from './url';
 
-const loadPalette = () => import('./Palette');
-const Palette = lazy(loadPalette);
 const Help = lazy(() => import('./Help'));
 /** A load that is shorter than this shows nothing. */
 const LOADING_MS = 150;
@@ -50,10 +49,6 @@ export function Shell() {
     },
   });
   useEffect(() => setFloat(null), [page]);
-  useEffect(() => {
-    // Who presses Ctrl K types on at once: its field must not wait for the network.
-    requestIdleCallback(() => void loadPalette());
-  }, []);
   const nav = [
     ['traces', t.traces],
     ['logs', t.logs],
@@ -113,10 +108,9 @@ export function Shell() {
         <Outlet />
       </main>
       <StatusBar onHelp={() => setFloat('help')} />
-      <Suspense fallback={null}>
-        {float === 'palette' && <Palette close={() => setFloat(null)} />}
-        {float === 'help' && <Help close={() => setFloat(null)} />}
-      </Suspense>
+      {/* Not loaded apart: who presses Ctrl K types on at once, and its field must be there by then. */}
+      {float === 'palette' && <Palette close={() => setFloat(null)} />}
+      <Suspense fallback={null}>{float === 'help' && <Help close={() => setFloat(null)} />}</Suspense>
       <div className="toast-live" role="status">
         {message && <div className="toast">{message}</div>}
       </div>

@@ -1,10 +1,12 @@
-import { useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
+import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { useStatus } from '../api/queries';
 import { useT } from '../i18n';
 import { count, seconds } from '../model/format';
+import { health } from '../model/status';
 import { ms as toMs } from '../model/time';
-import { Kbd } from './Icon';
+import { Icon, Kbd } from './Icon';
 import { shownKey, type Action } from './keys';
+import { Stages } from './Stages';
 
 /** Shorter waits are those of any write. */
 const BEHIND_MS = 3000;
@@ -40,11 +42,23 @@ export function StatusBar({ onHelp }: { onHelp: () => void }) {
       () => slot,
     );
   const { data, error, dataUpdatedAt } = useStatus(),
-    [now, tick] = useState(Date.now());
+    [now, tick] = useState(Date.now()),
+    [open, setOpen] = useState(false),
+    root = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const timer = setInterval(() => tick(Date.now()), 1000);
     return () => clearInterval(timer);
   }, []);
+  useEffect(() => {
+    if (!open) return;
+    const away = (e: MouseEvent) => {
+      if (!root.current?.contains(e.target as Node)) setOpen(false);
+    };
+    addEventListener('mousedown', away);
+    return () => removeEventListener('mousedown', away);
+  }, [open]);
+  const { tone, troubled } = health(data?.stages ?? []),
+    trouble = troubled.map(s => `${s.name} ${t.stateOf[s.state] ?? s.state}`).join(', ');
   const lost = data?.stages.reduce((s, x) => s + x.lost, 0) ?? 0;
   return (
     <footer id="status">
@@ -59,16 +73,49 @@ export function StatusBar({ onHelp }: { onHelp: () => void }) {
           {t.connecting}
         </span>
       ) : (
-        <span className="fresh">
-          <i className="dot ok" />
-          {data.newestNs === null
-            ? t.noDataYet
-            : data.behindMs !== null && data.behindMs >= BEHIND_MS
-              ? t.behind(seconds(data.behindMs))
-              : t.newestAgo(seconds(now - toMs(data.newestNs)))}
-        </span>
+        <div
+          className="health"
+          ref={root}
+          onKeyDown={e => {
+            if (e.key !== 'Escape' || !open) return;
+            e.stopPropagation();
+            setOpen(false);
+          }}
+        >
+          <button
+            className={`fresh ${tone}`}
+            onClick={() => setOpen(!open)}
+            aria-expanded={open}
+            aria-haspopup="dialog"
+            aria-controls={open ? 'stages' : undefined}
+            title={
+              troubled.map(s => `${s.name}: ${s.detail || (t.stateOf[s.state] ?? s.state)}`).join('\n') ||
+              t.stages
+            }
+          >
+            {trouble ? (
+              <b>
+                <Icon name="warn" />
+                {trouble}
+              </b>
+            ) : (
+              <i className="dot ok" />
+            )}
+            <span>
+              {data.newestNs === null
+                ? t.noDataYet
+                : data.behindMs !== null && data.behindMs >= BEHIND_MS
+                  ? t.behind(seconds(data.behindMs))
+                  : t.newestAgo(seconds(now - toMs(data.newestNs)))}
+            </span>
+            {lost > 0 && <span className="warn">{t.lost(count(lost))}</span>}
+          </button>
+          {open && <Stages stages={data.stages} />}
+        </div>
       )}
-      {lost > 0 && <span className="warn">{t.lost(count(lost))}</span>}
+      <span className="sr" role="status">
+        {!error && trouble}
+      </span>
       {left && <span>{left}</span>}
       <span className="grow" />
       {hints.map(([actions, label]) => (

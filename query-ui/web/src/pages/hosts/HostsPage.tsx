@@ -55,51 +55,53 @@ export default function HostsPage() {
         <h1>{t.hosts}</h1>
         {data && <span className="dim num">{hosts.length}</span>}
       </div>
-      <table className="tt hosts">
-        <thead>
-          <tr>
-            <th>{t.host}</th>
-            <th>{t.os}</th>
-            <th>{t.services}</th>
-            <th className="r">{t.lastSeen}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {hosts.map((h, i) => (
-            <tr key={h.name} className={i === selected ? 'sel' : undefined} onClick={() => open(h.name)}>
-              <td>
-                <Link to="/hosts/$name" params={{ name: h.name }} search={search}>
-                  <b>{h.name}</b>
-                </Link>
-              </td>
-              <td className="dim">{h.os}</td>
-              <td title={h.services.join('\n')}>
-                {h.services.slice(0, SERVICES).map(s => (
-                  <span className="hs" key={s}>
-                    <Mark color={book.color(s)} />
-                    {book.short(s)}
-                  </span>
-                ))}
-                {h.services.length > SERVICES && (
-                  <span className="dim num">+{h.services.length - SERVICES}</span>
-                )}
-              </td>
-              <td className="r num" title={exact(h.lastSeen)}>
-                {hourMinuteSecond(ms(h.lastSeen), zone)}{' '}
-                <span className="dim">{t.ago(seconds(Date.now() - ms(h.lastSeen)))}</span>
-              </td>
+      <div data-rows tabIndex={0} role="region" aria-label={t.hosts}>
+        <table className="tt hosts">
+          <thead>
+            <tr>
+              <th>{t.host}</th>
+              <th>{t.os}</th>
+              <th>{t.services}</th>
+              <th className="r">{t.lastSeen}</th>
             </tr>
-          ))}
-          {isPending &&
-            Array.from({ length: SKELETON }, (_, i) => (
-              <tr key={i} className="skel" aria-hidden="true">
-                <td colSpan={4}>
-                  <i style={{ width: `${70 - i * 12}%` }} />
+          </thead>
+          <tbody>
+            {hosts.map((h, i) => (
+              <tr key={h.name} className={i === selected ? 'sel' : undefined} onClick={() => open(h.name)}>
+                <td>
+                  <Link to="/hosts/$name" params={{ name: h.name }} search={search}>
+                    <b>{h.name}</b>
+                  </Link>
+                </td>
+                <td className="dim">{h.os}</td>
+                <td title={h.services.join('\n')}>
+                  {h.services.slice(0, SERVICES).map(s => (
+                    <span className="hs" key={s}>
+                      <Mark color={book.color(s)} />
+                      {book.short(s)}
+                    </span>
+                  ))}
+                  {h.services.length > SERVICES && (
+                    <span className="dim num">+{h.services.length - SERVICES}</span>
+                  )}
+                </td>
+                <td className="r num" title={exact(h.lastSeen)}>
+                  {hourMinuteSecond(ms(h.lastSeen), zone)}{' '}
+                  <span className="dim">{t.ago(seconds(Date.now() - ms(h.lastSeen)))}</span>
                 </td>
               </tr>
             ))}
-        </tbody>
-      </table>
+            {isPending &&
+              Array.from({ length: SKELETON }, (_, i) => (
+                <tr key={i} className="skel" aria-hidden="true">
+                  <td colSpan={4}>
+                    <i style={{ width: `${70 - i * 12}%` }} />
+                  </td>
+                </tr>
+              ))}
+          </tbody>
+        </table>
+      </div>
     </div>
   );
 }

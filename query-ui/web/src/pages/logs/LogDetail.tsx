@@ -25,8 +25,9 @@ export function LogDetail({ line, filter, openTrace, around }: Props) {
     ...text('trace.id', l.traceId),
     ...text('span.id', l.spanId),
     ...l.attributes,
-    ...(l.resource ?? []).filter(a => a.key !== 'service.name'),
   ];
+  // A record and its resource may say the same key, each for itself.
+  const resource = (l.resource ?? []).filter(a => a.key !== 'service.name');
   return (
     <div className="ld">
       <pre>{l.body}</pre>
@@ -38,6 +39,12 @@ export function LogDetail({ line, filter, openTrace, around }: Props) {
           ...text('observed', exact(l.observed).split('\n')[0]),
         ]}
       />
+      {resource.length > 0 && (
+        <>
+          <h3 className="h6">{t.resource}</h3>
+          <Attributes list={resource} filter={filter} />
+        </>
+      )}
       {error && <p className="err">{`${t.failed}: ${error.message}`}</p>}
       <p className="btns">
         {l.traceId && (

@@ -5,6 +5,7 @@ import { useLang, useT } from '../../i18n';
 import { add } from '../../model/filter';
 import { axisCount, axisDuration, count } from '../../model/format';
 import { day, holes, isRelative, ms, toWindow, type Range, type Window } from '../../model/time';
+import { shownTotal } from '../../model/total';
 import { Chart } from '../../ui/chart/Chart';
 import type { Data } from '../../ui/chart/plot';
 import { useUrl, useZone } from '../../ui/url';
@@ -63,10 +64,7 @@ export function LogHistogram({ data, q, range, bars, setQ, setRange }: Props) {
         {data && (
           <>
             <span>
-              <b className="num">
-                {data.total.exact ? count(data.total.value) : t.atLeast(count(data.total.value))}
-              </b>{' '}
-              {t.lines(data.total.value)}
+              <b className="num">{shownTotal(data.total, t)}</b> {t.lines(data.total.value)}
             </span>
             {errors > 0 && (
               <button className="err num" onClick={() => setQ(add(q, 'severity >= ERROR'))}>

@@ -7,6 +7,7 @@ import { count } from '../../model/format';
 import { message } from '../../model/lines';
 import { rank, severityName } from '../../model/severity';
 import { clockBeside, exact, ms } from '../../model/time';
+import { shownTotal } from '../../model/total';
 import { token } from '../../ui/canvas';
 import { Icon, Mark } from '../../ui/Icon';
 import { usePref } from '../../ui/prefs';
@@ -151,11 +152,7 @@ export function LogList(p: Props) {
       {p.waiting && <p className="foot">{t.liveWaiting}</p>}
       {p.total && list.length > 0 && (
         <p className="foot">
-          {t.showing(
-            count(list.length),
-            p.total.exact ? count(p.total.value) : t.atLeast(count(p.total.value)),
-            t.newestFirst,
-          )}
+          {t.showing(count(list.length), shownTotal(p.total, t), t.newestFirst)}
           {more && (
             <button className="ctl" onClick={more}>
               {t.loadMore}

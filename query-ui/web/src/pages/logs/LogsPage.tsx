@@ -8,6 +8,7 @@ import { add, equals, excludes } from '../../model/filter';
 import { count } from '../../model/format';
 import { merge } from '../../model/lines';
 import { isRelative, ms } from '../../model/time';
+import { shownTotal } from '../../model/total';
 import { Failure } from '../../ui/Failure';
 import { focusedValue } from '../../ui/focused';
 import { Icon } from '../../ui/Icon';
@@ -190,7 +191,7 @@ export default function LogsPage() {
         </div>
       </section>
       <div className="sr" role="status" aria-live="polite">
-        {!live && loaded && total && t.showing(count(all.length), count(total.value), t.newestFirst)}
+        {!live && loaded && total && t.showing(count(all.length), shownTotal(total, t), t.newestFirst)}
       </div>
     </>
   );

@@ -26,12 +26,17 @@ const LEFT = 44,
   MANY = 1500;
 
 const points = (d: Data | undefined): Point[] =>
-  d?.traceId.map((id, i) => ({
-    at: Number(BigInt(d.start[i]) / 1000n) / 1000,
-    ns: Math.max(1, d.durationNs[i]),
-    bad: d.errors[i] > 0,
-    id,
-  })) ?? [];
+  d?.traceId.flatMap((id, i) =>
+    // Of what is still arriving neither place nor length is known, and one of no length would stretch the axis.
+    d.arriving[i]
+      ? []
+      : {
+          at: Number(BigInt(d.start[i]) / 1000n) / 1000,
+          ns: Math.max(1, d.durationNs[i]),
+          bad: d.errors[i] > 0,
+          id,
+        },
+  ) ?? [];
 
 interface Props {
   data: Data | undefined;

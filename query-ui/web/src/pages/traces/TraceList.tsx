@@ -5,6 +5,7 @@ import type { Summary, Total } from '../../api/types';
 import { useLang, useT } from '../../i18n';
 import { count, duration, percent } from '../../model/format';
 import { clockBeside, day, exact, ms } from '../../model/time';
+import { shownTotal } from '../../model/total';
 import { token } from '../../ui/canvas';
 import { Mark } from '../../ui/Icon';
 import { usePref } from '../../ui/prefs';
@@ -43,7 +44,10 @@ export function TraceList({ list, total, book, selected, hover, open, more, load
   useEffect(() => rows.measure(), [rowHeight, rows]);
   // The longest few would make all other bars dots: the scale ends at the 95th percentile.
   const scale = useMemo(() => {
-    const d = list.map(s => s.durationNs).sort((a, b) => a - b);
+    const d = list
+      .filter(s => !s.arriving)
+      .map(s => s.durationNs)
+      .sort((a, b) => a - b);
     return Math.max(1, d[Math.floor(d.length * 0.95)] ?? 1);
   }, [list]);
   const items = rows.getVirtualItems(),
@@ -78,7 +82,7 @@ export function TraceList({ list, total, book, selected, hover, open, more, load
               <tr
                 key={s.traceId}
                 aria-rowindex={v.index + 2}
-                className={v.index === selected ? 'sel' : undefined}
+                className={`${v.index === selected ? 'sel' : ''}${s.arriving ? ' arriving' : ''}`}
                 onMouseEnter={() => hover(s.traceId)}
                 onMouseLeave={() => hover(null)}
                 onClick={() => open(s.traceId)}
@@ -101,7 +105,13 @@ export function TraceList({ list, total, book, selected, hover, open, more, load
                       <span className="mono">{e.operation}</span>
                     </a>
                   ) : (
-                    <a href={`/traces/${s.traceId}`} onClick={ev => ev.preventDefault()} className="mono dim">
+                    <a
+                      href={`/traces/${s.traceId}`}
+                      onClick={ev => ev.preventDefault()}
+                      className="mono dim"
+                      title={s.arriving ? t.arrivingHint : t.noRoot}
+                    >
+                      {s.arriving && <span className="wait">{t.arriving}</span>}
                       {s.traceId}
                     </a>
                   )}
@@ -155,11 +165,7 @@ export function TraceList({ list, total, book, selected, hover, open, more, load
       </table>
       {total && (
         <p className="foot">
-          {t.showing(
-            count(list.length),
-            total.exact ? count(total.value) : t.atLeast(count(total.value)),
-            t.newestFirst,
-          )}{' '}
+          {t.showing(count(list.length), shownTotal(total, t), t.newestFirst)}{' '}
           {more && (
             <button className="ctl" onClick={more}>
               {t.loadMore}

@@ -6,6 +6,7 @@ import { useT } from '../../i18n';
 import { add, equals, excludes } from '../../model/filter';
 import { count } from '../../model/format';
 import { toWindow } from '../../model/time';
+import { better, shownTotal } from '../../model/total';
 import { Failure } from '../../ui/Failure';
 import { focusedValue } from '../../ui/focused';
 import { useKeys } from '../../ui/keys';
@@ -33,7 +34,13 @@ export function TracesPage() {
     [hover, setHover] = useState<string | null>(null);
   const all = useMemo(() => list.data?.pages.flatMap(p => p.traces) ?? [], [list.data]),
     first = list.data?.pages[0],
-    error = list.error ?? scatter.error;
+    error = list.error ?? scatter.error,
+    // The picture counts to the end, the list may not.
+    total =
+      first &&
+      (list.isPlaceholderData || scatter.isPlaceholderData
+        ? first.total
+        : better(first.total, scatter.data?.total));
   const setQ = useCallback(
     (next: string) => {
       set({ q: next, brush: null }, true);
@@ -132,7 +139,7 @@ export function TracesPage() {
         ) : (
           <TraceList
             list={all}
-            total={first?.total}
+            total={total}
             book={book}
             selected={selected}
             hover={setHover}
@@ -143,7 +150,7 @@ export function TracesPage() {
         )}
       </section>
       <div className="sr" role="status" aria-live="polite">
-        {first && t.showing(count(all.length), count(first.total.value), t.newestFirst)}
+        {total && t.showing(count(all.length), shownTotal(total, t), t.newestFirst)}
       </div>
     </>
   );
