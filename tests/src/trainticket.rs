@@ -52,6 +52,21 @@ impl TrainTicket {
         Some(Self { lines: lines(&logs_dir), spans: csv.lines().skip(1).map(span).collect(), logs_dir })
     }
 
+    /// Leaves only what belongs to some traces, of the files as well.
+    ///
+    /// # Panics
+    /// When they can't be written.
+    pub fn keep(&mut self, is_kept: impl Fn(&str) -> bool) {
+        self.spans.retain(|span| is_kept(&span.trace));
+        for entry in fs::read_dir(&self.logs_dir).unwrap() {
+            let path = entry.unwrap().path();
+            let content = fs::read_to_string(&path).unwrap();
+            let kept = content.split_inclusive('\n').filter(|entry| is_kept(&line("", entry).trace));
+            fs::write(&path, kept.collect::<String>()).unwrap();
+        }
+        self.lines.retain(|line| is_kept(&line.trace));
+    }
+
     /// The configuration that follows the files.
     pub fn source(&self) -> String {
         format!(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use weir_testkit::search::{Family, SearchServer};
+use weir_testkit::search::{Engine, SearchServer};
 use weir_tests::client::{Client, LOOK_EVERY};
 use weir_tests::http::Http;
 use weir_tests::input::{append_lines, spans};
@@ -31,7 +31,7 @@ async fn a_search_engine_stores_what_was_sent() {
     let (data, logs) = (dir.path().join("data"), dir.path().join("logs"));
     std::fs::create_dir(&data).unwrap();
     std::fs::create_dir(&logs).unwrap();
-    let mut engine = SearchServer::start(Family::OpenSearch, &[]);
+    let mut engine = SearchServer::start(&Engine::opensearch(), &[]);
     let config = config(&logs, &engine.url());
     let start = || Client::new(Server::start(&data, &config).unwrap());
     let file = logs.join("a.log");

@@ -53,11 +53,12 @@ impl Family {
 
     /// Opens a point in time over indices, of which there must be one.
     pub(crate) async fn open_pit(self, client: &Client, indices: &str) -> Result<String, Error> {
+        // OpenSearch would leave out shards that it has no room for, and say nothing later.
         let (path, field) = match self {
-            Self::Elasticsearch => ("_pit", "id"),
-            Self::OpenSearch => ("_search/point_in_time", "pit_id"),
+            Self::Elasticsearch => ("_pit?", "id"),
+            Self::OpenSearch => ("_search/point_in_time?allow_partial_pit_creation=false&", "pit_id"),
         };
-        let path = format!("/{indices}/{path}?keep_alive={KEEP_ALIVE}");
+        let path = format!("/{indices}/{path}keep_alive={KEEP_ALIVE}");
         let answer: Value = client.ask(Method::Post, &path).await?.success()?.json()?;
         match answer[field].as_str() {
             Some(id) => Ok(id.to_owned()),

@@ -32,6 +32,7 @@ mod write;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use elasticsearch::http::Method;
@@ -54,6 +55,10 @@ use crate::view::View;
 pub use engine::Family;
 pub use retention::Retention;
 pub use settings::Config;
+
+/// How long a query waits until the engine has room for one more point in time, and how long from try to try.
+const OPENING: Duration = Duration::from_secs(10);
+const OPENING_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +178,7 @@ impl ElasticStore {
         // Before the point in time: what gets into a document meanwhile is then in both.
         let fresh = inner.fresh_rows();
         inner.refresh().await.map_err(Error::on_read)?;
-        let pit = inner.family.open_pit(&inner.client, &inner.names.all()).await.map_err(Error::on_read)?;
+        let pit = inner.open_pit().await.map_err(Error::on_read)?;
         let now = write::now();
         Ok(View {
             id: inner.views.fetch_add(1, Ordering::Relaxed),
@@ -209,6 +214,27 @@ impl Inner {
     /// Something was written.
     fn wrote(&self) {
         self.written.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Opens a point in time over all indices. Where the engine has too many, states that are kept for a next page give way; then others must
+    /// end first.
+    async fn open_pit(&self) -> Result<String, Error> {
+        let begun = Instant::now();
+        loop {
+            match self.family.open_pit(&self.client, &self.names.all()).await {
+                Err(Error::Refused { status: 429, .. }) if begun.elapsed() < OPENING => {}
+                done => return done,
+            }
+            match self.kept.oldest() {
+                // One that a query uses ends with it.
+                Some(view) => {
+                    if let Some(view) = Arc::into_inner(view) {
+                        view.give_back().await?;
+                    }
+                }
+                None => tokio::time::sleep(OPENING_PAUSE.mul_f64(rand::random_range(0.5..1.5))).await,
+            }
+        }
     }
 
     /// Makes searches see what this process has written.

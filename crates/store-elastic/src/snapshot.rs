@@ -43,6 +43,11 @@ impl Kept {
         kept.push_back(view.clone());
     }
 
+    /// The one that is kept for longest, to be given back before its time.
+    pub(crate) fn oldest(&self) -> Option<Arc<View>> {
+        self.0.lock().pop_front()
+    }
+
     pub(crate) fn find(&self, id: u64) -> Option<Arc<View>> {
         self.0.lock().iter().find(|view| view.id == id && view.is_usable()).cloned()
     }

@@ -43,6 +43,9 @@ pub(crate) struct View {
 impl Drop for View {
     fn drop(&mut self) {
         let (client, family, pit) = (self.client.clone(), self.family, std::mem::take(&mut self.pit));
+        if pit.is_empty() {
+            return;
+        }
         // Without a runtime the process ends, and the engine gives it back by itself.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
@@ -132,6 +135,12 @@ pub(crate) struct Search<'a> {
 }
 
 impl View {
+    /// Gives back what the engine keeps for it, and waits until that is done.
+    pub(crate) async fn give_back(mut self) -> Result<(), Error> {
+        let pit = std::mem::take(&mut self.pit);
+        self.family.close_pit(&self.client, &pit).await
+    }
+
     /// Asks for one page. The query is as it is: what was written after the state is left out here.
     pub(crate) async fn page(&self, search: &Search<'_>) -> Result<Vec<Hit>, Error> {
         let direction = if search.order == Order::Newest { "desc" } else { "asc" };

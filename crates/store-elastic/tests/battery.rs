@@ -15,7 +15,7 @@ use weir_store::conformance::{self, Engine, LOG_FILTERS, SPAN_FILTERS, Store, ag
 use weir_store::memory::MemoryStore;
 use weir_store::{Reader, TimeRange};
 use weir_store_elastic::ElasticStore;
-use weir_testkit::search::{Family, SearchServer};
+use weir_testkit::search::{Engine as Server, SearchServer};
 use weir_transport::{Batch, Epoch, Lane, Position};
 
 /// Stores in one engine, each under a prefix of its own.
@@ -58,20 +58,14 @@ impl Engine for Stores {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn opensearch_passes_the_battery() {
-    passes_the_battery(Family::OpenSearch).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn elasticsearch_passes_the_battery() {
-    passes_the_battery(Family::Elasticsearch).await;
-}
-
-async fn passes_the_battery(family: Family) {
-    let server = SearchServer::start(family, &[]);
-    let stores = Stores::new(&server);
-    conformance::run(&stores).await;
-    every_filter_agrees_with_the_store_in_memory(&stores).await;
+async fn every_engine_passes_the_battery() {
+    for engine in Server::all() {
+        println!("{}", engine.name());
+        let server = SearchServer::start(&engine, &[]);
+        let stores = Stores::new(&server);
+        conformance::run(&stores).await;
+        every_filter_agrees_with_the_store_in_memory(&stores).await;
+    }
 }
 
 /// Writes the same to both.

@@ -15,7 +15,7 @@ use weir_model::otlp::{BodyWriter, LogWriter};
 use weir_store::conformance::sample;
 use weir_store::{Agg, Reader, RecordQuery, Report, StoreErrorKind, Table, TimeRange, WriteError, Writer};
 use weir_store_elastic::{Config, ElasticStore};
-use weir_testkit::search::{Family, SearchServer};
+use weir_testkit::search::{Engine, SearchServer};
 use weir_transport::{Batch, Epoch, Lane, Position};
 
 /// How long a test waits for what must come. Generous: it is only reached when something is broken.
@@ -88,24 +88,25 @@ fn together(batches: &[Batch]) -> Batch {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn opensearch_refuses() {
-    refuses(Family::OpenSearch).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn elasticsearch_refuses() {
-    refuses(Family::Elasticsearch).await;
+async fn engines_refuse() {
+    for engine in Engine::all() {
+        println!("{}", engine.name());
+        refuses(&engine).await;
+    }
 }
 
 /// One server for what it can be told while it runs.
-async fn refuses(family: Family) {
-    let mut server = SearchServer::start(family, &[("http.max_content_length", "300kb")]);
+async fn refuses(engine: &Engine) {
+    let mut server = SearchServer::start(engine, &[("http.max_content_length", "300kb")]);
     let url = server.url();
     a_full_disk_is_waited_for(&url).await;
     a_closed_index_is_waited_for(&url).await;
     what_does_not_fit_the_mapping_is_refused(&url).await;
     what_is_too_large_is_refused_alone(&url).await;
     an_expired_state_is_told(&url).await;
+    if engine.is_opensearch() {
+        lists_give_way_before_there_are_too_many(&url).await;
+    }
     old_indices_are_deleted(&url).await;
     a_killed_server_loses_and_doubles_nothing(&mut server).await;
 }
@@ -183,6 +184,26 @@ async fn an_expired_state_is_told(url: &str) {
     assert_eq!(found, (0..10).collect::<Vec<_>>(), "what came later does not show");
 }
 
+/// OpenSearch has a limit of how many points in time are open, counted by shards.
+async fn lists_give_way_before_there_are_too_many(url: &str) {
+    let store = open(&config(url, "many")).await;
+    write(&store, 0, &sample::logs(0, 10)).await.unwrap();
+    // Room for one: an index of lines, and that of small values.
+    let limit = |n: Option<u64>| json!({ "transient": { "search.max_open_pit_context": n } });
+    web::put(url, "_cluster/settings", &limit(Some(3))).await;
+    let query = RecordQuery { filter: Filter::All, range: TimeRange::ALL };
+    let mut cursors = Vec::new();
+    for _ in 0..3 {
+        let page = store.snapshot().await.unwrap().logs(&query, 4, None).await.unwrap();
+        cursors.push(page.next.unwrap());
+    }
+    for cursor in cursors {
+        let rest = store.snapshot_at(&cursor).await.unwrap().logs(&query, 100, Some(&cursor)).await.unwrap();
+        assert_eq!(rest.items.iter().map(sample::number).collect::<Vec<_>>(), [5, 4, 3, 2, 1, 0]);
+    }
+    web::put(url, "_cluster/settings", &limit(None)).await;
+}
+
 async fn old_indices_are_deleted(url: &str) {
     let store = open(&config(url, "old")).await;
     let day = |n: u64| n * DAY;
@@ -255,9 +276,9 @@ async fn a_killed_server_loses_and_doubles_nothing(server: &mut SearchServer) {
 /// Writes that are too many at a time are tried again, whether the answer refuses some items or all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_many_writes_are_tried_again() {
-    for family in Family::ALL {
+    for engine in Engine::all() {
         let settings = [("thread_pool.write.size", "1"), ("thread_pool.write.queue_size", "1")];
-        let server = SearchServer::start(family, &settings);
+        let server = SearchServer::start(&engine, &settings);
         let store = open(&config(&server.url(), "busy")).await;
         // A request for eight indices is eight writes at a time.
         let lines: Vec<_> = (0..8).map(|n| sample::log_at(n * DAY)).collect();
@@ -265,10 +286,10 @@ async fn too_many_writes_are_tried_again() {
         let mut stored = 0;
         for n in 0..10 {
             let (report, _) = write_at_last(&store, n, &batch).await;
-            assert_eq!((report.duplicate, report.refused), (0, 0), "{family:?}");
+            assert_eq!((report.duplicate, report.refused), (0, 0), "{engine:?}");
             stored += report.stored;
         }
-        assert_eq!(stored, 80, "{family:?}");
-        assert_eq!(count(&store, Signal::Logs).await, 80, "{family:?}");
+        assert_eq!(stored, 80, "{engine:?}");
+        assert_eq!(count(&store, Signal::Logs).await, 80, "{engine:?}");
     }
 }

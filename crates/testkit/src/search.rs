@@ -11,29 +11,44 @@ use crate::process::{Process, free_port};
 const PATIENCE: Duration = Duration::from_secs(120);
 const MEMORY: &str = "-Xmx512m";
 
-/// Which one, as its folder in `tests/engines` is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    OpenSearch,
-    Elasticsearch,
-}
+/// Names of the engines that a test is to run with, where it is not one of each family: folders of `tests/engines`.
+const CHOICE: &str = "WEIR_TEST_ENGINES";
 
-impl Family {
-    pub const ALL: [Self; 2] = [Self::OpenSearch, Self::Elasticsearch];
+/// Which one, by the name of its folder in `tests/engines`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine(String);
 
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OpenSearch => "opensearch",
-            Self::Elasticsearch => "elasticsearch",
+impl Engine {
+    pub fn opensearch() -> Self {
+        Self("opensearch".into())
+    }
+
+    pub fn elasticsearch() -> Self {
+        Self("elasticsearch".into())
+    }
+
+    /// Those that tests of all engines run with.
+    pub fn all() -> Vec<Self> {
+        match std::env::var(CHOICE) {
+            Ok(names) => names.split_whitespace().map(|name| Self(name.to_owned())).collect(),
+            Err(_) => vec![Self::opensearch(), Self::elasticsearch()],
         }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_opensearch(&self) -> bool {
+        self.0.starts_with("opensearch")
     }
 }
 
 /// A node with a folder of its own. Dropping it kills it and removes what it holds.
 #[derive(Debug)]
 pub struct SearchServer {
-    family: Family,
-    engine: PathBuf,
+    engine: Engine,
+    folder: PathBuf,
     dir: tempfile::TempDir,
     port: u16,
     settings: Vec<String>,
@@ -45,10 +60,10 @@ impl SearchServer {
     ///
     /// # Panics
     /// When the engine was not fetched, or does not start.
-    pub fn start(family: Family, settings: &[(&str, &str)]) -> Self {
+    pub fn start(engine: &Engine, settings: &[(&str, &str)]) -> Self {
         let mut server = Self {
-            family,
-            engine: engine::folder(family.name()),
+            engine: engine.clone(),
+            folder: engine::folder(engine.name()),
             dir: tempfile::tempdir().expect("a temporary folder"),
             port: free_port(),
             settings: settings.iter().map(|(key, value)| format!("{key}={value}")).collect(),
@@ -76,18 +91,14 @@ impl SearchServer {
     /// # Panics
     /// When it does not become ready.
     pub fn resume(&mut self) {
-        let (libraries, classes) = (self.engine.join("lib"), self.engine.join("classes"));
+        let (libraries, classes) = (self.folder.join("lib"), self.folder.join("classes"));
         let mut command = Command::new("java");
         command.args(JAVA).arg(MEMORY);
-        match self.family {
-            Family::OpenSearch => {
-                let path = format!("{}:{}/*", classes.display(), libraries.display());
-                command.args(["-cp", &path, "Node"]);
-            }
-            Family::Elasticsearch => {
-                command.arg("--module-path").arg(libraries).args(["--add-modules", "ALL-MODULE-PATH", "-cp"]);
-                command.arg(classes).arg("Node").arg(&self.engine);
-            }
+        if self.engine.is_opensearch() {
+            command.args(["-cp", &format!("{}:{}/*", classes.display(), libraries.display()), "Node"]);
+        } else {
+            command.arg("--module-path").arg(libraries).args(["--add-modules", "ALL-MODULE-PATH", "-cp"]);
+            command.arg(classes).arg("Node").arg(&self.folder);
         }
         command.arg(self.dir.path()).arg(self.port.to_string()).args(&self.settings);
         command.current_dir(self.dir.path());
