@@ -1,6 +1,9 @@
 import type { Messages } from './en';
 import { filterErrors } from './filterErrors.zh';
 
+/** 数字之前留空格，汉字之前不留。 */
+const spaced = (text: string): string => (/^\p{Script=Han}/u.test(text) ? text : ` ${text}`);
+
 /** 中文消息。字段名、单位与数据不翻译；与拉丁字母之间留空格。 */
 export const zh: Messages = {
   skip: '跳到内容',
@@ -119,8 +122,8 @@ export const zh: Messages = {
   brushed: n => `${n} 条调用链  ·  Enter 过滤`,
   scatterCut: (n, total) => `图中 ${n} / ${total}，最新在前`,
   noTrace: range => `${range}内没有匹配的调用链`,
-  noTraceBody: total => `已搜索此范围内的 ${total} 条调用链。`,
-  excludes: (c, n) => `排除最多的条件是 ${c}：去掉它有 ${n} 条匹配。`,
+  noTraceBody: total => `已搜索此范围内的${spaced(total)} 条调用链。`,
+  excludes: (c, n) => `排除最多的条件是 ${c}：去掉它有${spaced(n)} 条匹配。`,
   remove: c => `移除 ${c}`,
   widen: '搜索最近 24 小时',
   widenAll: '搜索全部时间',
@@ -131,7 +134,7 @@ export const zh: Messages = {
   nothingYetFiles: (command, folder) =>
     `或启动 ${command}：没有配置文件时，它会读取 ${folder} 下的文本日志。`,
   noLog: range => `${range}内没有匹配的日志行`,
-  noLogBody: total => `已搜索此范围内的 ${total} 行。`,
+  noLogBody: total => `已搜索此范围内的${spaced(total)} 行。`,
   thisRange: '此范围',
   clearFilters: '清除过滤',
   unreachable: host => `${host} 的 Weir 没有应答`,

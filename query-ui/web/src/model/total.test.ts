@@ -17,5 +17,6 @@ it('says where a count is not exact', () => {
   expect([shownTotal(exact(1200), en), shownTotal(least(1200), en)]).toEqual(['1,200', 'at least 1,200']);
   expect(en.noTraceBody(beginning(least(323), en))).toBe('At least 323 traces of this range were searched.');
   expect(en.noTraceBody(beginning(exact(1), en))).toBe('1 trace of this range was searched.');
-  expect(zh.noTraceBody(beginning(least(323), zh))).toBe('已搜索此范围内的 至少 323 条调用链。');
+  expect(zh.noTraceBody(beginning(least(323), zh))).toBe('已搜索此范围内的至少 323 条调用链。');
+  expect(zh.noTraceBody(beginning(exact(323), zh))).toBe('已搜索此范围内的 323 条调用链。');
 });
