@@ -22,7 +22,15 @@ impl Report {
 
     /// Prints a ratio to a peer of the same run that has a floor.
     pub fn floor(&mut self, name: &str, figure: f64, peer: f64, floor: f64) {
-        let ratio = figure / peer;
+        self.ratio(name, figure / peer, floor);
+    }
+
+    /// The same of several rounds.
+    pub fn floor_of(&mut self, name: &str, rounds: &Rounds, floor: f64) {
+        self.ratio(name, rounds.ratio(), floor);
+    }
+
+    fn ratio(&mut self, name: &str, ratio: f64, floor: f64) {
         let verdict = self.judge(name, ratio >= floor);
         println!("  {name:<58} {ratio:>12.3} of the peer, at least {floor}: {verdict}");
     }
@@ -53,6 +61,43 @@ impl Report {
     }
 }
 
+/// Figures of rounds in which a peer and what is compared with it take turns, since the speed of a shared machine changes by a fifth within minutes. Each is told by
+/// its median.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    ours: Vec<f64>,
+    peers: Vec<f64>,
+}
+
+impl Rounds {
+    pub fn push(&mut self, ours: f64, peer: f64) {
+        self.ours.push(ours);
+        self.peers.push(peer);
+    }
+
+    pub fn count(&self) -> usize {
+        self.ours.len()
+    }
+
+    pub fn ours(&self) -> f64 {
+        median(self.ours.clone())
+    }
+
+    pub fn peer(&self) -> f64 {
+        median(self.peers.clone())
+    }
+
+    /// The median of the rounds' ratios.
+    pub fn ratio(&self) -> f64 {
+        median(self.ours.iter().zip(&self.peers).map(|(ours, peer)| ours / peer).collect())
+    }
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
 /// Megabytes (10^6) a CPU-second.
 pub fn mb_per_second(bytes: u64, cpu: Duration) -> f64 {
     bytes as f64 / 1e6 / cpu.as_secs_f64()
@@ -78,6 +123,15 @@ mod tests {
         report.floor("slow", 4.9, 10.0, 0.5);
         report.limit("large", 5.1, 5.0, "MB");
         assert_eq!(report.missed, ["slow", "large"]);
+    }
+
+    #[test]
+    fn one_slow_round_does_not_count() {
+        let mut rounds = Rounds::default();
+        for (ours, peer) in [(6.0, 10.0), (2.0, 10.0), (7.0, 10.0), (3.0, 5.0), (6.0, 20.0)] {
+            rounds.push(ours, peer);
+        }
+        assert_eq!((rounds.ours(), rounds.peer(), rounds.ratio()), (6.0, 10.0, 0.6));
     }
 
     #[test]
