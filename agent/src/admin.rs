@@ -3,6 +3,8 @@
 //! - `/metrics`: every metric of the process as Prometheus text.
 //! - `/health`: `{"status": "ok" | "degraded", "reasons": [{part, what, seconds}]}`, always with status 200: what is degraded is rarely
 //!   mended by a restart, and nothing is lost meanwhile.
+//! - `/ledger`: `{"sources": [{path, incarnation, read, acknowledged, holes: [{start, end, cause}]}]}`, in bytes; what `weir audit` compares with a
+//!   collector's.
 //! - `/ready`: 200 once everything listens and files have been looked for, else 503.
 
 use std::io;
@@ -11,9 +13,12 @@ use std::net::SocketAddr;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir_runtime::{Health, Metrics};
+
+use crate::ledger::Sources;
 
 pub(crate) struct Admin {
     listener: TcpListener,
@@ -21,11 +26,17 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    pub(crate) async fn bind(address: SocketAddr, metrics: Metrics, health: Health) -> io::Result<Self> {
+    pub(crate) async fn bind(
+        address: SocketAddr,
+        metrics: Metrics,
+        health: Health,
+        ledger: Sources,
+    ) -> io::Result<Self> {
         let ready = health.clone();
         let app = Router::new()
             .route("/metrics", get(async move || metrics.response()))
             .route("/health", get(async move || Json(health.report())))
+            .route("/ledger", get(async move || Json(json!({ "sources": ledger.get() }))))
             .route(
                 "/ready",
                 get(async move || match ready.is_ready() {

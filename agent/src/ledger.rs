@@ -1,10 +1,10 @@
 //! What became of the bytes of each file: the agent's half of the ledger that users see. The store's half says what is stored.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use weir_model::Incarnation;
 
 /// Holes of one file that are kept; records dropped after so many are counted only.
@@ -42,15 +42,25 @@ pub(crate) fn add_hole(holes: &mut Vec<Hole>, hole: Hole) {
 }
 
 /// One life of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SourceLedger {
+    #[serde(serialize_with = "path_as_text")]
     pub path: PathBuf,
+    #[serde(serialize_with = "as_text")]
     pub incarnation: Incarnation,
     /// Everything below was read, in bytes.
     pub read: u64,
     /// Everything below is durable with the next hop, or a hole.
     pub acknowledged: u64,
     pub holes: Vec<Hole>,
+}
+
+fn path_as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+fn as_text<S: Serializer>(incarnation: &Incarnation, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(incarnation)
 }
 
 /// The sources as they were when the checkpoint was written last. Cloning shares them.

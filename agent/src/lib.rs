@@ -87,9 +87,16 @@ pub async fn build(config: &Config, deps: Deps) -> anyhow::Result<Agent> {
             None => None,
         };
     let admin = match config.admin {
-        Some(address) => Some(Admin::bind(address, deps.metrics, deps.health).await.with_context(|| {
-            format!("{}, or null for none", taken("questions about metrics and health", address, "admin"))
-        })?),
+        Some(address) => {
+            Some(Admin::bind(address, deps.metrics, deps.health, stats.ledger.clone()).await.with_context(
+                || {
+                    format!(
+                        "{}, or null for none",
+                        taken("questions about metrics and health", address, "admin")
+                    )
+                },
+            )?)
+        }
         None => None,
     };
     Ok(Agent { tail, http, grpc, zipkin, admin, host, senders: deps.senders, stats })

@@ -88,6 +88,7 @@ impl Relay {
                     }
                     Ok(Event::Data(_, _, batches)) => waiting = batches.into_iter(),
                     Ok(Event::Gap(_, range, cause)) => self.gap(range.end.0 - range.start.0, cause),
+                    Ok(Event::Poison(..)) => self.gap(1, Cause::Corrupt),
                     Ok(Event::Revoked(..)) => bail!("the spool was taken by another process"),
                     Err(ReceiveError::Retry(message)) => {
                         tracing::warn!(signal = %self.signal, error = message, "reading the spool failed; it is tried again");

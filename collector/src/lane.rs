@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_model::Signal;
 use weir_runtime::Health;
-use weir_store::{WriteError, Writer};
-use weir_transport::{Batch, Cause, Epoch, Event, Lane, Position, ReceiveError, Receiver};
+use weir_store::{Refusal, WriteError, Writer};
+use weir_transport::{
+    Batch, Cause, DeadLetters, Epoch, Event, Lane, Letter, Position, ReceiveError, Receiver, envelope,
+};
 
 use crate::{Labels, Stats};
 
@@ -42,6 +45,7 @@ pub(crate) struct SignalLoop {
     signal: Signal,
     receiver: Box<dyn Receiver>,
     writer: Arc<dyn Writer>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
     policy: Policy,
     stats: Stats,
     health: Health,
@@ -49,6 +53,8 @@ pub(crate) struct SignalLoop {
     epochs: HashMap<Lane, Epoch>,
     /// Something is written that is not committed.
     uncommitted: bool,
+    /// Something was refused and is not among the dead letters: nothing may be committed.
+    unkept: bool,
     /// When the next commit is due.
     due: Instant,
     /// When it was last said that reading fails.
@@ -60,6 +66,7 @@ impl SignalLoop {
         signal: Signal,
         receiver: Box<dyn Receiver>,
         writer: Arc<dyn Writer>,
+        dead_letters: Option<Arc<dyn DeadLetters>>,
         policy: Policy,
         stats: Stats,
         health: Health,
@@ -70,12 +77,14 @@ impl SignalLoop {
             signal,
             receiver,
             writer,
+            dead_letters,
             policy,
             stats,
             health,
             labels,
             epochs: HashMap::new(),
             uncommitted: false,
+            unkept: false,
             due,
             complained: None,
         }
@@ -90,6 +99,9 @@ impl SignalLoop {
                 self.commit(&shutdown).await?;
                 self.stats.waits(self.signal, 0);
             }
+        }
+        if self.unkept {
+            return Ok(());
         }
         // What is not committed now is delivered again at the next start: trying once is enough.
         match self.writer.sync(self.signal).await {
@@ -148,6 +160,22 @@ impl SignalLoop {
                     self.epochs.remove(&lane);
                 }
             }
+            Event::Poison(lane, epoch, letter) if self.epochs.get(&lane) == Some(&epoch) => {
+                let position = letter.position;
+                tracing::error!(%lane, %position, cause = letter.cause, "what stands here is no batch");
+                if self.keep(vec![letter], shutdown).await {
+                    // So that the store's position is behind it.
+                    let nothing = Batch {
+                        signal: self.signal,
+                        origins: Vec::new(),
+                        route: 0,
+                        arrived: now(),
+                        body: Bytes::new(),
+                    };
+                    self.write(lane, epoch, &[(position, nothing)], shutdown).await?;
+                }
+            }
+            Event::Poison(..) => {}
             Event::Gap(lane, range, cause) => {
                 let count = match cause {
                     // How many there were nobody knows; that some were lost must show.
@@ -211,6 +239,10 @@ impl SignalLoop {
         self.stats.stored.get_or_create(&self.labels).inc_by(report.stored);
         self.stats.duplicate.get_or_create(&self.labels).inc_by(report.duplicate);
         self.stats.refused.get_or_create(&self.labels).inc_by(report.refused);
+        let letters = report.refusals.into_iter().map(|refusal| letter(lane, refusal)).collect();
+        if !self.keep(letters, shutdown).await {
+            return Ok(());
+        }
         if !std::mem::replace(&mut self.uncommitted, true) {
             self.due = self.due.min(Instant::now() + self.policy.commit_every);
         }
@@ -218,6 +250,22 @@ impl SignalLoop {
             self.commit(shutdown).await?;
         }
         Ok(())
+    }
+
+    /// Puts letters among the dead ones, until that works. False when the process is to end before.
+    async fn keep(&mut self, letters: Vec<Letter>, shutdown: &CancellationToken) -> bool {
+        let Some(dead_letters) = self.dead_letters.clone().filter(|_| !letters.is_empty()) else {
+            return true;
+        };
+        let mut wait = RETRY;
+        while let Err(message) = dead_letters.put(&letters).await {
+            self.unkept = !self.again(&mut wait, &message, shutdown).await;
+            if self.unkept {
+                return false;
+            }
+        }
+        self.stats.dead_letters.get_or_create(&self.labels).inc_by(letters.len() as u64);
+        true
     }
 
     async fn commit(&mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
@@ -280,6 +328,11 @@ impl SignalLoop {
             }
         }
     }
+}
+
+fn letter(lane: Lane, Refusal { position, cause, records, batch }: Refusal) -> Letter {
+    let envelope = Some(envelope::write(&batch).into());
+    Letter { lane, position, cause, records, body: batch.body, envelope }
 }
 
 /// Nanoseconds since the Unix epoch.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use weir_model::Signal;
 use weir_runtime::{Health, Metrics};
 use weir_store::Writer;
-use weir_transport::Receiver;
+use weir_transport::{DeadLetters, Receiver};
 
 pub use lane::Policy;
 
@@ -32,6 +32,7 @@ pub struct Stats {
     stored: Family<Labels, Counter>,
     duplicate: Family<Labels, Counter>,
     refused: Family<Labels, Counter>,
+    dead_letters: Family<Labels, Counter>,
     /// Positions that the log could not deliver.
     lost: Family<Labels, Counter>,
     retries: Family<Labels, Counter>,
@@ -45,6 +46,8 @@ pub struct Counts {
     pub stored: u64,
     pub duplicate: u64,
     pub refused: u64,
+    /// Messages among the dead letters, each of one or more refused records or of something that is no batch.
+    pub dead_letters: u64,
     /// Batches that the log could not deliver.
     pub lost_batches: u64,
 }
@@ -59,6 +62,10 @@ impl Stats {
                 "Records that were stored before and came again",
             ),
             refused: family("weir_collector_refused_records", "Records that can't be stored"),
+            dead_letters: family(
+                "weir_collector_dead_letters",
+                "Messages put among the dead letters: refused records, and what is no batch",
+            ),
             lost: family("weir_collector_lost_batches", "Batches that the log could not deliver"),
             retries: family("weir_collector_retries", "Writes and commits that failed and were tried again"),
             waiting: Arc::default(),
@@ -82,6 +89,7 @@ impl Stats {
             stored: self.stored.get_or_create(&labels).get(),
             duplicate: self.duplicate.get_or_create(&labels).get(),
             refused: self.refused.get_or_create(&labels).get(),
+            dead_letters: self.dead_letters.get_or_create(&labels).get(),
             lost_batches: self.lost.get_or_create(&labels).get(),
         }
     }
@@ -91,6 +99,7 @@ impl Stats {
 pub struct Collector {
     receivers: Vec<(Signal, Box<dyn Receiver>)>,
     writer: Arc<dyn Writer>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
     policy: Policy,
     stats: Stats,
     health: Health,
@@ -105,15 +114,17 @@ pub fn storing(signal: Signal) -> &'static str {
     }
 }
 
-/// Puts a collector together from one receiver a signal and a store.
+/// Puts a collector together from one receiver a signal and a store. What can't be stored goes to the dead letters; where there are none, it is
+/// only counted and told in the log.
 pub fn build(
     receivers: Vec<(Signal, Box<dyn Receiver>)>,
     writer: Arc<dyn Writer>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
     policy: Policy,
     metrics: &Metrics,
     health: Health,
 ) -> Collector {
-    Collector { receivers, writer, policy, stats: Stats::register(metrics), health }
+    Collector { receivers, writer, dead_letters, policy, stats: Stats::register(metrics), health }
 }
 
 impl Collector {
@@ -133,6 +144,7 @@ impl Collector {
                 signal,
                 receiver,
                 self.writer.clone(),
+                self.dead_letters.clone(),
                 self.policy,
                 self.stats.clone(),
                 self.health.clone(),

@@ -49,7 +49,7 @@ async fn survives(seed: u64) {
         senders.push(FaultySender::new(log, faults(n * 10 + 1)));
     }
     let policy = Policy { commit_every: Duration::from_millis(20), commit_bytes: 10_000 };
-    let collector = build(receivers, writer, policy, &Metrics::default(), Health::default());
+    let collector = build(receivers, writer, None, policy, &Metrics::default(), Health::default());
     let stats = collector.stats();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(collector.run(shutdown.clone()));

@@ -290,6 +290,8 @@ pub(crate) struct SourcesParams {
     /// Default 1,000.
     #[param(minimum = 1, maximum = 1_000)]
     pub(crate) limit: Option<usize>,
+    /// How many are left out first. Default 0.
+    pub(crate) skip: Option<usize>,
 }
 
 /// Which of a trace's lines.

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use weir_tests::client::{Client, LOOK_EVERY};
 use weir_tests::feed::Feed;
-use weir_tests::server::Server;
+use weir_tests::server::{Server, binary};
 
 const COLLECTOR: &str = "collector:\n  commit_every: 200ms\nstore:\n  shard_records: 3000\n";
 
@@ -87,6 +88,51 @@ async fn nothing_is_lost_or_doubled(protocol: &'static str) {
     }
     let client = fleet.collector();
     fleet.feed.all_is_found(&client).await;
+    agent.stop().unwrap();
+    client.server.stop().unwrap();
+}
+
+/// `weir audit` without patience: whether it is content, and what it says.
+fn audit(client: &Client, agent: &Server) -> (bool, String) {
+    let metrics = agent.metrics();
+    let agent = metrics.strip_suffix("/metrics").expect("its address");
+    let mut command = Command::new(binary());
+    command.args(["audit", "--wait", "0s", "--all", "--collector", client.server.api(), "--agent", agent]);
+    let output = command.env("WEIR_LOG", "warn").output().expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_finds_what_is_missing() {
+    let mut fleet = Fleet::new("http");
+    let client = fleet.collector();
+    let agent = fleet.agent();
+    fleet.feed.write(1_000);
+    fleet.feed.all_is_found(&client).await;
+    // The agent tells what was acknowledged with its next checkpoint.
+    let said = loop {
+        let (content, said) = audit(&client, &agent);
+        assert!(content, "{said}");
+        if said.contains("2 of 2 sources are complete") {
+            break said;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    };
+    assert!(said.contains("a.log: complete") && said.contains("logs: 2000 stored"), "{said}");
+
+    // Somebody removes what the collector had.
+    client.server.stop().unwrap();
+    fs::rename(fleet.path("collector").join("data"), fleet.path("collector").join("gone")).unwrap();
+    fleet.feed.write(500);
+    let client = fleet.collector();
+    client.wait_for_totals(1_000, 0).await;
+    let (content, said) = audit(&client, &agent);
+    assert!(!content && said.contains("a.log: MISSING 0..") && said.contains("b.log: MISSING 0.."), "{said}");
+    assert!(
+        said.contains("0 of 2 sources are complete") && said.contains("bytes of files are missing"),
+        "{said}"
+    );
     agent.stop().unwrap();
     client.server.stop().unwrap();
 }

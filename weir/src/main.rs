@@ -1,8 +1,10 @@
 //! The `weir` binary: one subcommand per role, and tools.
 
 mod agent;
+mod audit;
 mod collector;
 mod config;
+mod dlq;
 mod explain;
 mod ports;
 mod status;
@@ -40,6 +42,10 @@ enum Command {
     Demo(weir_demo::DemoArgs),
     /// Show what is detected about a log file and why, and the records that its first lines become.
     Explain(explain::ExplainArgs),
+    /// Say whether all that agents had acknowledged is stored, file by file.
+    Audit(audit::AuditArgs),
+    /// Look at what could not be stored (dead letters), and send it again.
+    Dlq(dlq::DlqArgs),
     /// Check or show a configuration.
     Config {
         #[command(subcommand)]
@@ -106,6 +112,11 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Collector(args) => {
             let config = load(args.config.as_ref())?;
             block_on(async { collector::run(args, config, shutdown::on_signals()?).await })
+        }
+        Command::Audit(args) => block_on(audit::run(args)),
+        Command::Dlq(args) => {
+            let config = load(args.config.as_ref())?;
+            block_on(dlq::run(args, config))
         }
         // The shop ends its services, and says so once for all of them.
         Command::Demo(args) if args.is_service() => {

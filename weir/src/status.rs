@@ -174,8 +174,14 @@ impl Status {
 
     fn collector(&self, signal: Signal) -> StageStatus {
         let counts = self.collector.counts(signal);
-        let detail =
-            format!("{} stored, {} came again, {} refused", counts.stored, counts.duplicate, counts.refused);
+        let letters = match counts.dead_letters {
+            0 => String::new(),
+            letters => format!(", {letters} dead letters (weir dlq list)"),
+        };
+        let detail = format!(
+            "{} stored, {} came again, {} refused{letters}",
+            counts.stored, counts.duplicate, counts.refused
+        );
         let trouble = self.health.trouble(weir_collector::storing(signal));
         StageStatus {
             records: counts.stored + counts.duplicate + counts.refused,

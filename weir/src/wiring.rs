@@ -17,7 +17,7 @@ use weir_model::Signal;
 use weir_query_ui::{QueryUi, ReceiverStatus};
 use weir_runtime::{Health, Metrics};
 use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
-use weir_transport::{Position, Receiver, Sender, Senders};
+use weir_transport::{DeadLetters, Position, Receiver, Sender, Senders};
 use weir_transport_kafka::Kafka;
 
 use crate::config::Config;
@@ -170,7 +170,13 @@ fn claim(folder: &DataFolder, kind: &str) -> anyhow::Result<()> {
 
 const DISK_LOG: &str = "its own disk log";
 
-type Receivers = Vec<(Signal, Box<dyn Receiver>)>;
+/// The logs by which data enters.
+struct Entry {
+    senders: Senders,
+    receivers: Vec<(Signal, Box<dyn Receiver>)>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
+    watched: WatchedLogs,
+}
 
 /// The collecting half: the logs that data enters by, the collector that reads them, and the store.
 pub(crate) struct Collecting {
@@ -190,7 +196,7 @@ impl Collecting {
         health: &Health,
     ) -> anyhow::Result<Self> {
         let store = Store::open(folder, config).await?;
-        let (senders, receivers, watched) = match config.kafka.is_used() {
+        let Entry { senders, receivers, dead_letters, watched } = match config.kafka.is_used() {
             true => from_kafka(folder, config, &store).await?,
             false => from_disk(folder, config, &store, metrics).await?,
         };
@@ -198,7 +204,8 @@ impl Collecting {
             commit_every: config.collector.commit_every.0,
             commit_bytes: config.collector.commit_bytes.0,
         };
-        let collector = weir_collector::build(receivers, store.writer(), policy, metrics, health.clone());
+        let collector =
+            weir_collector::build(receivers, store.writer(), dead_letters, policy, metrics, health.clone());
         say("collector", format_args!("commits every {}", config.collector.commit_every));
         Ok(Self { store, senders, collector, watched: Arc::new(watched), health: health.clone() })
     }
@@ -226,7 +233,7 @@ async fn from_disk(
     config: &Config,
     store: &Store,
     metrics: &Metrics,
-) -> anyhow::Result<(Senders, Receivers, WatchedLogs)> {
+) -> anyhow::Result<Entry> {
     claim(folder, DISK_LOG)?;
     store.claim(&disk_log_of(folder)?).await?;
     let mut first = HashMap::new();
@@ -242,26 +249,27 @@ async fn from_disk(
     logs.count(metrics, "weir_collector_log");
     let receivers = logs.receivers();
     let watched = WatchedLogs { logs: logs.logs, max_bytes: config.collector.log_bytes.0, kafka: None };
-    Ok((logs.senders, receivers, watched))
+    Ok(Entry { senders: logs.senders, receivers, dead_letters: None, watched })
 }
 
 /// The topics in Kafka.
-async fn from_kafka(
-    folder: &DataFolder,
-    config: &Config,
-    store: &Store,
-) -> anyhow::Result<(Senders, Receivers, WatchedLogs)> {
+async fn from_kafka(folder: &DataFolder, config: &Config, store: &Store) -> anyhow::Result<Entry> {
     let topics = Signal::ALL.map(|signal| config.kafka.topics.of(signal));
     let log = format!("the Kafka topics {}", topics.join(", "));
     claim(folder, &log)?;
     store.claim(&log).await?;
     let kafka = Kafka::new(config.kafka.clone())?;
-    let mut receivers = Receivers::new();
+    let mut receivers = Vec::<(Signal, Box<dyn Receiver>)>::new();
     for signal in Signal::ALL {
         receivers.push((signal, Box::new(kafka.receiver(signal)?)));
     }
     say("kafka", format_args!("reads {} at {}", topics.join(" "), config.kafka.brokers.join(" ")));
-    Ok((kafka.senders(), receivers, WatchedLogs { logs: Vec::new(), max_bytes: 0, kafka: Some(kafka) }))
+    Ok(Entry {
+        senders: kafka.senders(),
+        receivers,
+        dead_letters: Some(Arc::new(kafka.dead_letters())),
+        watched: WatchedLogs { logs: Vec::new(), max_bytes: 0, kafka: Some(kafka) },
+    })
 }
 
 /// Parts that run side by side and are stopped one after the other, the first one first: what it still hands on is taken by the next.

@@ -62,8 +62,8 @@ pub(crate) enum Outcome {
     Stored,
     /// There is one with its id, or in another version than expected.
     Conflict,
-    /// It can never be stored.
-    Refused,
+    /// It can never be stored; why, for a person.
+    Refused(String),
 }
 
 /// Outcomes by item; `None` where it is open, and then why.
@@ -226,7 +226,7 @@ impl<'a> Part<'a> {
             };
             if answer.status == 413 {
                 match &part[..] {
-                    [one] => self.refuse(*one, "larger than the search engine takes"),
+                    [one] => self.refuse(*one, "larger than the search engine takes", ""),
                     many => {
                         let (first, second) = many.split_at(many.len() / 2);
                         parts.extend([second.to_vec(), first.to_vec()]);
@@ -269,9 +269,10 @@ impl<'a> Part<'a> {
         body
     }
 
-    fn refuse(&mut self, n: usize, cause: &str) {
-        self.bulk.refuse(&self.items[n], cause);
-        self.outcomes.insert(n, Outcome::Refused);
+    fn refuse(&mut self, n: usize, kind: &str, reason: &str) {
+        self.bulk.refuse(&self.items[n], kind);
+        let why = if reason.is_empty() { kind.to_owned() } else { format!("{kind}: {reason}") };
+        self.outcomes.insert(n, Outcome::Refused(why));
     }
 
     fn judge(&mut self, n: usize, answer: &ItemAnswer) {
@@ -287,7 +288,7 @@ impl<'a> Part<'a> {
             409 => {
                 self.outcomes.insert(n, Outcome::Conflict);
             }
-            400 | 413 if is_of_the_document(&kind, &reason) => self.refuse(n, &kind),
+            400 | 413 if is_of_the_document(&kind, &reason) => self.refuse(n, &kind, &reason),
             status => {
                 if status == 404 {
                     self.bulk.indices.lock().remove(&self.items[n].index);

@@ -146,7 +146,7 @@ pub(crate) async fn write(
                 match outcome {
                     Some(Outcome::Stored) => fresh += count as u64,
                     Some(Outcome::Conflict) | None => left.push(target),
-                    Some(Outcome::Refused) => {
+                    Some(Outcome::Refused(_)) => {
                         report.refused += target.points.len() as u64;
                     }
                 }

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use weir_model::otlp::{Groups, Log, Span, metric_refs};
 use weir_model::{Incarnation, Signal, identity};
-use weir_store::{LedgerRow, RangeSet, Report, StoredLog, WriteError, Writer};
+use weir_store::{LedgerRow, RangeSet, Refusals, Report, StoredLog, WITHOUT_IDS, WriteError, Writer};
 use weir_transport::{Batch, Epoch, Lane, Position};
 
 use crate::ElasticStore;
@@ -41,6 +41,7 @@ fn work<'a>(
     held: &Held,
     batches: &[&'a (Position, Batch)],
     at: u64,
+    refusals: &mut Refusals,
     report: &mut Report,
 ) -> Work<'a> {
     let lane = held.lane();
@@ -62,7 +63,7 @@ fn work<'a>(
                 let source = incarnation.and_then(|incarnation| Some((incarnation, offset()?)));
                 let fresh = Fresh { group, record, place, source };
                 let Some(id) = fresh.id() else {
-                    report.refused += 1;
+                    refusals.add(*position, batch, &group, record, source, WITHOUT_IDS);
                     continue;
                 };
                 let known = source.is_some_and(|(source, offset)| {
@@ -91,11 +92,12 @@ impl Inner {
         held: &mut Held,
         batches: &[&(Position, Batch)],
         report: &mut Report,
-    ) -> Result<(), Error> {
+    ) -> Result<Refusals, Error> {
         let origins = batches.iter().flat_map(|(_, batch)| &batch.origins);
         let sources: HashSet<Incarnation> = origins.map(|origin| origin.incarnation).collect();
         held.recall(self.place(), sources).await?;
-        let Work { records, items } = work(self, held, batches, now(), report);
+        let mut refusals = Refusals::default();
+        let Work { records, items } = work(self, held, batches, now(), &mut refusals, report);
         let done = self.bulk.write(&self.client, &items).await;
         self.wrote();
         if let Some(problem) = done.problem {
@@ -112,7 +114,13 @@ impl Inner {
             match outcome {
                 Some(Outcome::Stored) => stored.push((fresh, item.id)),
                 Some(Outcome::Conflict) if before => stored.push((fresh, item.id)),
-                Some(Outcome::Refused) => report.refused += 1,
+                Some(Outcome::Refused(why)) => {
+                    let (position, batch) = batches
+                        .iter()
+                        .find(|(position, _)| *position == fresh.place.position)
+                        .expect("a record is of one of the batches");
+                    refusals.add(*position, batch, &fresh.group, fresh.record, fresh.source, &why);
+                }
                 Some(Outcome::Conflict) | None => report.duplicate += 1,
             }
         }
@@ -129,7 +137,7 @@ impl Inner {
                 stored.into_iter().map(log).collect()
             });
         }
-        Ok(())
+        Ok(refusals)
     }
 
     async fn write_lane(
@@ -149,7 +157,7 @@ impl Inner {
         let (old, new): (Vec<_>, Vec<_>) =
             batches.iter().partition(|(position, _)| held.next.is_some_and(|next| position.0 < next));
         report.duplicate += old.iter().map(|(_, batch)| count(batch)).sum::<u64>();
-        match lane.signal {
+        let refusals = match lane.signal {
             Signal::Metrics => {
                 let bodies: Vec<&Batch> = new.iter().map(|(_, batch)| batch).collect();
                 let points = points::write(&self.client, &self.bulk, &self.names, lane, &bodies, now()).await;
@@ -158,14 +166,17 @@ impl Inner {
                 report.stored += points.stored;
                 report.duplicate += points.duplicate;
                 report.refused += points.refused;
+                Refusals::default()
             }
             _ => self.write_records(held, &new, &mut report).await.map_err(Error::on_write)?,
-        }
+        };
         for (position, batch) in &new {
-            batch.origins.iter().for_each(|origin| held.insert(origin));
+            refusals.stored(*position, batch).iter().for_each(|origin| held.insert(origin));
             held.next = held.next.max(Some(position.0 + 1));
             held.pending_bytes += batch.body.len() as u64;
         }
+        report.refused += refusals.records();
+        report.refusals = refusals.finish();
         self.fresh.lock().insert(lane, held.fresh_rows());
         report.pending_bytes = held.pending_bytes;
         Ok(report)

@@ -10,8 +10,12 @@ pub mod memory;
 mod query;
 mod ranges;
 mod read;
+mod refusals;
 mod text;
 mod write;
+
+/// Why spans without a trace id or span id can't be stored.
+pub const WITHOUT_IDS: &str = "a span without trace id or span id";
 
 pub use query::{
     Agg, Cursor, GroupKey, OperationRow, Page, RecordQuery, Table, TimeRange, Total, TraceQuery,
@@ -21,5 +25,6 @@ pub use read::{
     FieldKey, LedgerRow, Matchers, Operation, Reader, Series, ServiceRow, Snapshot, StoreError,
     StoreErrorKind, StoredLog, StoredSpan, TailEvent, TraceHit, TraceRow, Values,
 };
+pub use refusals::{Refusal, Refusals};
 pub use text::{listed_values, value_text};
 pub use write::{PutError, Report, Revision, State, WriteError, Writer};

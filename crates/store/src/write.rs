@@ -4,14 +4,18 @@ use async_trait::async_trait;
 use weir_model::Signal;
 use weir_transport::{Batch, Epoch, Lane, Position};
 
+use crate::refusals::Refusal;
+
 /// What became of the records of a write. Their sum is the number of records in the batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     pub stored: u64,
     /// Already stored, recognised by origin or identity.
     pub duplicate: u64,
-    /// Can't be stored; each is counted under its cause.
+    /// Can't be stored.
     pub refused: u64,
+    /// The refused records. Points of metrics of kinds that no engine stores are counted above only.
+    pub refusals: Vec<Refusal>,
     /// Bytes written since the last [`Writer::sync`].
     pub pending_bytes: u64,
 }
@@ -39,6 +43,7 @@ pub enum WriteError {
 /// - `sync` makes durable all that was written of a signal and returns for each lane the position from which it would have to be delivered again.
 ///   Positions, records, and ranges become durable in one atomic step. For metrics an engine may answer positions that lie further back, and
 ///   make durable what is behind them with a later call.
+/// - A record that is refused leaves a hole in the stored ranges: when it comes again, and can be stored then, it is new.
 /// - Points of metrics are unique by series and time: one that comes again replaces the one before, and is counted as stored or as duplicate.
 /// - What an engine must do is asked by [`conformance`](crate::conformance).
 #[async_trait]

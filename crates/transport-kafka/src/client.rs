@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, oneshot};
 use weir_model::Signal;
 use weir_transport::{Position, SendErrorKind, Senders};
 
+use crate::dead_letter::KafkaDeadLetters;
 use crate::receive::KafkaReceiver;
 use crate::send::KafkaSender;
 use crate::settings::Config;
@@ -243,6 +244,11 @@ impl Kafka {
     /// When librdkafka does not take the settings.
     pub fn receiver(&self, signal: Signal) -> Result<KafkaReceiver, KafkaError> {
         KafkaReceiver::new(&self.0, signal, self.topic(signal))
+    }
+
+    /// What could not be stored.
+    pub fn dead_letters(&self) -> KafkaDeadLetters {
+        KafkaDeadLetters::new(self.0.clone())
     }
 
     /// What keeps topics from being read, for a person. Whoever reads looks at them now and then.

@@ -12,6 +12,7 @@
 //!   positions must not ([`receive`]).
 
 mod client;
+mod dead_letter;
 mod partition;
 mod receive;
 mod send;
@@ -19,6 +20,7 @@ mod settings;
 mod topics;
 
 pub use client::Kafka;
+pub use dead_letter::{KafkaDeadLetters, LetterId, StoredLetter};
 pub use receive::KafkaReceiver;
 pub use send::KafkaSender;
 pub use settings::{Compression, Config, Mechanism, Sasl, Tls, Topics};

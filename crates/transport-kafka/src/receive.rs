@@ -25,7 +25,8 @@ use tokio::task::JoinHandle;
 use weir_model::Signal;
 use weir_model::otlp::validate;
 use weir_transport::{
-    Batch, Cause, Epoch, Event, Fenced, Lane, Position, ReceiveError, Receiver, SendErrorKind, envelope,
+    Batch, Cause, Epoch, Event, Fenced, Lane, Letter, Position, ReceiveError, Receiver, SendErrorKind,
+    envelope,
 };
 
 use crate::ENVELOPE;
@@ -40,6 +41,11 @@ const EVENT_BYTES: usize = 4 << 20;
 const NANOS_PER_MILLI: u64 = 1_000_000;
 /// Partitions are assigned outright, once.
 const EPOCH: Epoch = Epoch(1);
+
+/// The message's offset of a position.
+pub(crate) fn offset(position: Position) -> u64 {
+    position.0 & OFFSET_MASK
+}
 
 type Watermarks = Vec<(u32, i64, i64)>;
 
@@ -143,15 +149,16 @@ impl KafkaReceiver {
                 Some(Event::Data(last, _, data)) if *last == lane => data.push((position, batch)),
                 _ => self.events.push_back(Event::Data(lane, EPOCH, vec![(position, batch)])),
             },
-            Err(error) => {
-                tracing::error!(
-                    topic = self.topic,
-                    partition,
-                    offset,
-                    error,
-                    "a message is not OTLP and can't be stored"
-                );
-                self.events.push_back(Event::Gap(lane, position..position.next(), Cause::Corrupt));
+            Err(cause) => {
+                let letter = Letter {
+                    lane,
+                    position,
+                    cause,
+                    records: 0,
+                    body: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
+                    envelope: sealed(message).map(Bytes::copy_from_slice),
+                };
+                self.events.push_back(Event::Poison(lane, EPOCH, letter));
             }
         }
     }
@@ -271,12 +278,15 @@ impl KafkaReceiver {
     }
 }
 
+/// What a message carries in the header for it.
+fn sealed<'a>(message: &'a BorrowedMessage<'_>) -> Option<&'a [u8]> {
+    message.headers()?.iter().find(|header| header.key == ENVELOPE)?.value
+}
+
 /// What a message holds.
 fn batch(signal: Signal, message: &BorrowedMessage<'_>) -> Result<Batch, String> {
     let body = Bytes::copy_from_slice(message.payload().ok_or("it is empty")?);
-    let sealed =
-        message.headers().and_then(|headers| headers.iter().find(|header| header.key == ENVELOPE)?.value);
-    let batch = match sealed {
+    let batch = match sealed(message) {
         Some(sealed) => envelope::read(signal, body, sealed)
             .map_err(|error| format!("its envelope is damaged: {error}"))?,
         None => {
@@ -349,7 +359,7 @@ impl Receiver for KafkaReceiver {
             return Err(ReceiveError::Fatal(format!("{lane} is no lane of the topic `{}`", self.topic)));
         };
         *next = Some(position);
-        self.events.retain(|event| !matches!(event, Event::Data(of, ..) | Event::Gap(of, ..) if *of == lane));
+        self.events.retain(|event| !matches!(event, Event::Data(of, ..) | Event::Poison(of, ..) | Event::Gap(of, ..) if *of == lane));
         self.assign(lane.partition, position)
     }
 

@@ -39,6 +39,8 @@ pub struct Config {
     pub replication: Option<u32>,
     /// How long a topic that is created keeps data; `null` for the cluster's default.
     pub retention: Option<Period>,
+    /// The same for the topic of dead letters: long enough for a person to look at them.
+    pub dead_letter_retention: Option<Period>,
     /// Largest message of a topic that is created (`max.message.bytes`). Larger OTLP requests are split.
     pub message_bytes: ByteSize,
     /// How messages are compressed.
@@ -66,6 +68,7 @@ impl Default for Config {
             partitions: 4,
             replication: None,
             retention: Some(Period::secs(3 * 86_400)),
+            dead_letter_retention: Some(Period::secs(30 * 86_400)),
             message_bytes: ByteSize::mib(8),
             compression: Compression::Lz4,
             queue_bytes: ByteSize::mib(32),
@@ -89,11 +92,18 @@ pub struct Topics {
     pub spans: String,
     /// Topic of metric points.
     pub metrics: String,
+    /// Topic of what can't be stored; `weir dlq` shows it and sends it again.
+    pub dead_letters: String,
 }
 
 impl Default for Topics {
     fn default() -> Self {
-        Self { logs: "otlp_logs".into(), spans: "otlp_spans".into(), metrics: "otlp_metrics".into() }
+        Self {
+            logs: "otlp_logs".into(),
+            spans: "otlp_spans".into(),
+            metrics: "otlp_metrics".into(),
+            dead_letters: "weir_dead_letter".into(),
+        }
     }
 }
 
@@ -306,14 +316,15 @@ impl Validate for Config {
                 wrong("brokers", format!("`{broker}` is not an address; write it like 127.0.0.1:9092"));
             }
         }
-        let topics = [&self.topics.logs, &self.topics.spans, &self.topics.metrics];
+        let Topics { logs, spans, metrics, dead_letters } = &self.topics;
+        let topics = [logs, spans, metrics, dead_letters];
         for (i, topic) in topics.iter().enumerate() {
             let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             if topic.is_empty() || topic.len() > 249 || !topic.chars().all(allowed) {
                 wrong("topics", format!("`{topic}` is no name of a topic; up to 249 of a-z A-Z 0-9 . _ -"));
             }
             if topics[..i].contains(topic) {
-                wrong("topics", format!("two signals can't share the topic `{topic}`"));
+                wrong("topics", format!("two of them can't share the topic `{topic}`"));
             }
         }
         if self.partitions == 0 {

@@ -14,6 +14,9 @@ use crate::client::{Problem, RETRY, Shared, kind};
 /// Pause between two looks for a topic that was created just now.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Room that a topic of dead letters has for its headers, bytes.
+const DEAD_LETTER_HEADERS: u64 = 64 << 10;
+
 /// What a topic is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -119,8 +122,12 @@ async fn partitions(shared: &Arc<Shared>, name: &str) -> Result<Option<u32>, Pro
 /// Creates a topic. `Some` is why that is not done.
 async fn create(shared: &Shared, name: &str) -> Result<Option<String>, Problem> {
     let config = &shared.config;
-    let retention = config.retention.map(|retention| retention.0.as_millis().to_string());
-    let message_bytes = config.message_bytes.0.to_string();
+    let is_of_dead_letters = name == config.topics.dead_letters;
+    let retention = if is_of_dead_letters { config.dead_letter_retention } else { config.retention };
+    let retention = retention.map(|retention| retention.0.as_millis().to_string());
+    // A letter is what another topic took, with more headers.
+    let more = if is_of_dead_letters { DEAD_LETTER_HEADERS } else { 0 };
+    let message_bytes = (config.message_bytes.0 + more).to_string();
     let replication = TopicReplication::Fixed(config.replication.map_or(-1, |copies| copies as i32));
     let mut topic = NewTopic::new(name, config.partitions as i32, replication);
     topic = topic.set("max.message.bytes", &message_bytes);

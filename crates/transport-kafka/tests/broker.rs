@@ -18,7 +18,8 @@ use weir_testkit::free_port;
 use weir_testkit::kafka::{Admin, Broker};
 use weir_transport::conformance::{numbered, run, take};
 use weir_transport::{
-    Batch, Cause, Event, Lane, Position, ReceiveError, Receiver, SendError, SendErrorKind, Sender,
+    Batch, Cause, DeadLetters, Event, Lane, Letter, Position, ReceiveError, Receiver, SendError,
+    SendErrorKind, Sender, envelope,
 };
 use weir_transport_kafka::{Compression, Config, Kafka, KafkaReceiver};
 
@@ -42,6 +43,7 @@ fn config(address: &str, test: &str) -> Config {
     config.topics.logs = format!("{test}_logs");
     config.topics.spans = format!("{test}_spans");
     config.topics.metrics = format!("{test}_metrics");
+    config.topics.dead_letters = format!("{test}_dead_letters");
     config.refresh = Period::millis(200);
     config
 }
@@ -292,8 +294,71 @@ async fn messages_of_strangers() {
     };
     let found = take(&mut receiver, 2).await;
     assert_eq!(found, [(Position(0), numbered(Signal::Logs, 0)), (Position(1), plain.clone())]);
-    assert_eq!(event(&mut receiver).await, Event::Gap(lane, Position(2)..Position(3), Cause::Corrupt));
+    let Event::Poison(_, _, letter) = event(&mut receiver).await else { panic!("it is no batch") };
+    assert_eq!((letter.lane, letter.position, letter.records), (lane, Position(2), 0));
+    assert_eq!((&letter.body[..], &letter.envelope), (garbage, &None));
     assert_eq!(take(&mut receiver, 1).await, [(Position(3), plain)]);
+}
+
+/// Letters are kept with what is known of them, found again, and sent again as they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters() {
+    let broker = broker();
+    let kafka = Kafka::new(config(&broker.address(), "letters")).unwrap();
+    let letters = kafka.dead_letters();
+    let list = || {
+        let mut found = Vec::new();
+        let read = letters.read(|letter| {
+            found.push(letter);
+            true
+        });
+        tokio::task::block_in_place(|| read).unwrap();
+        found
+    };
+    assert!(list().is_empty(), "a topic that is not there has none");
+    let batch = numbered(Signal::Logs, 7);
+    send(&kafka.sender(Signal::Logs), batch.clone()).await;
+    let lane = Lane { signal: Signal::Logs, partition: 0 };
+    let letter = |n: u64, cause: &str| Letter {
+        lane,
+        position: Position(n),
+        cause: cause.into(),
+        records: n,
+        body: batch.body.clone(),
+        envelope: Some(envelope::write(&batch).into()),
+    };
+    let poison = Letter { body: Bytes::from_static(b"not protobuf"), envelope: None, ..letter(0, "odd") };
+    let recreated = 3 << 48 | 5;
+    letters.put(&[letter(1, "for the test"), poison.clone()]).await.unwrap();
+    letters
+        .put(&[Letter { position: Position(recreated), ..letter(2, &"long ".repeat(5_000)) }])
+        .await
+        .unwrap();
+    let found = list();
+    assert_eq!(found.len(), 3);
+    let ids: Vec<String> = found.iter().map(|letter| letter.id.to_string()).collect();
+    assert_eq!(ids, ["0@0", "0@1", "0@2"]);
+    assert_eq!((found[0].cause.as_str(), found[0].signal), ("for the test", Some(Signal::Logs)));
+    assert_eq!((found[0].topic.as_str(), found[0].partition, found[0].offset), ("letters_logs", 0, 1));
+    assert_eq!((found[0].records, &found[0].body), (1, &batch.body));
+    assert_eq!((found[1].records, &found[1].body), (0, &poison.body));
+    assert_eq!(found[2].offset, 5, "the offset that people see in the topic");
+    assert!(found[2].cause.len() < 5_000);
+    assert!(found.iter().all(|letter| letter.time.starts_with("20") && !letter.sent_again));
+
+    for letter in &found[..2] {
+        letters.send_again(letter).await.unwrap();
+    }
+    tokio::task::block_in_place(|| letters.note_sent_again(found[1].id)).unwrap();
+    assert_eq!(list().iter().map(|letter| letter.sent_again).collect::<Vec<_>>(), [true, true, false]);
+    assert_eq!(tokio::task::block_in_place(|| letters.find(found[2].id)).unwrap().cause, found[2].cause);
+    let missing = tokio::task::block_in_place(|| letters.find("7@0".parse().unwrap())).unwrap_err();
+    assert!(missing.contains("7@0"), "{missing}");
+
+    let mut receiver = open(&kafka, Signal::Logs, 1, Position(0)).await;
+    assert_eq!(take(&mut receiver, 2).await, [(Position(0), batch.clone()), (Position(1), batch)]);
+    let Event::Poison(_, _, again) = event(&mut receiver).await else { panic!("it is no batch still") };
+    assert_eq!(again.body, poison.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -177,6 +177,7 @@ impl<R: Receiver> Receiver for FaultyReceiver<R> {
                 }
                 event
             }
+            Event::Poison(lane, epoch, letter) => Event::Poison(lane, later(epoch), letter),
             gap @ Event::Gap(..) => gap,
         })
     }

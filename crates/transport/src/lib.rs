@@ -11,6 +11,6 @@ pub mod memory;
 mod seam;
 
 pub use seam::{
-    Batch, Cause, Epoch, Event, Fenced, Lane, Origin, Position, ReceiveError, Receiver, SendError,
-    SendErrorKind, Sender, Senders,
+    Batch, Cause, DeadLetters, Epoch, Event, Fenced, Lane, Letter, Origin, Position, ReceiveError, Receiver,
+    SendError, SendErrorKind, Sender, Senders,
 };

@@ -127,7 +127,7 @@ impl Senders {
 /// Why a range of positions can't be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// Checksum or format wrong.
+    /// Damaged beyond reading.
     Corrupt,
     /// Removed by retention or a bound on bytes before it was read.
     Expired,
@@ -144,8 +144,36 @@ pub enum Event {
     Data(Lane, Epoch, Vec<(Position, Batch)>),
     /// The lane is another's now: nothing further may be stored under this epoch.
     Revoked(Lane, Epoch),
+    /// What stands at this position is no batch, now and ever: it belongs among the [dead letters](DeadLetters). Delivery goes on behind it.
+    Poison(Lane, Epoch, Letter),
     /// These positions are lost; delivery goes on behind them. To be counted and shown.
     Gap(Lane, Range<Position>, Cause),
+}
+
+/// Something that can't be stored, as it came, with what a person needs to find out why and to send it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// Where it stood.
+    pub lane: Lane,
+    pub position: Position,
+    /// Why it can't be stored, for a person.
+    pub cause: String,
+    /// How many records it holds; 0 where it can't be read.
+    pub records: u64,
+    /// An OTLP request with the records that were refused, or what came in its place.
+    pub body: Bytes,
+    /// What [`envelope::write`](crate::envelope::write) made for it; as it came where it can't be read, and `None` where there was none.
+    pub envelope: Option<Bytes>,
+}
+
+/// Keeps what can't be stored.
+///
+/// # Contract
+/// - `Ok` means that all the letters are durable. Until then nothing behind them may be given back to the log.
+/// - After `Err`, with a text for a person, the same call may be repeated: a letter may then be there twice.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    async fn put(&self, letters: &[Letter]) -> Result<(), String>;
 }
 
 /// The lane was revoked meanwhile; somebody else continues it.

@@ -145,7 +145,7 @@ pub(crate) async fn ledger(
         source(path, incarnation, agents.get(&incarnation), rows, &counts)
     };
     Ok(Json(Ledger {
-        sources: named.into_iter().take(shown).map(source).collect(),
+        sources: named.into_iter().skip(params.skip.unwrap_or(0)).take(shown).map(source).collect(),
         total,
         records: app.deps.status.counts().into_iter().map(Records::from).collect(),
     }))

@@ -29,6 +29,10 @@ const VIEWS: Record<string, (page: Page, weir: Weir) => Promise<unknown>> = {
     await visit(page, `/hosts/${HOST}`);
     await page.locator('.chart').first().waitFor();
   },
+  'the ledger': async page => {
+    await visit(page, '/ledger');
+    await page.locator('.sources .path').first().waitFor();
+  },
   'an empty result': async page => {
     await visit(page, '/traces?q=service+%3D+nosuch');
     await page.locator('.empty').waitFor();

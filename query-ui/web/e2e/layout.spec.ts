@@ -50,6 +50,7 @@ test.describe('at 200 % zoom', () => {
       ['/traces', '.tt tbody tr a'],
       ['/logs', '.lr .msg'],
       ['/hosts', '.tt tbody tr a'],
+      ['/ledger', '.sources .path'],
       [`/hosts/${HOST}`, '.chart canvas'],
       ['/traces?q=service+%3D+nosuch', '.empty'],
     ]) {

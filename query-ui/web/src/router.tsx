@@ -43,6 +43,11 @@ const host = createRoute({
   path: '/hosts/$name',
   component: lazyRouteComponent(() => import('./pages/hosts/HostPage')),
 });
+const ledger = createRoute({
+  getParentRoute: () => root,
+  path: '/ledger',
+  component: lazyRouteComponent(() => import('./pages/ledger/LedgerPage')),
+});
 
 function NotFound() {
   const t = useT();
@@ -55,7 +60,7 @@ function NotFound() {
 }
 
 export const router = createRouter({
-  routeTree: root.addChildren([index, traces, trace, logs, hosts, host]),
+  routeTree: root.addChildren([index, traces, trace, logs, hosts, host, ledger]),
   // Plain text both ways, so that a link can be read and written by hand.
   parseSearch: text => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: search => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_model::otlp::{Attrs, Group, Groups, Log, Span};
 use weir_model::{Incarnation, Signal, identity};
-use weir_store::{RangeSet, Report, WriteError};
+use weir_store::{RangeSet, Refusals, Report, WITHOUT_IDS, WriteError};
 use weir_transport::{Batch, Epoch, Lane, Position};
 
 use super::{Intake, Part};
@@ -40,15 +40,18 @@ impl Part {
                 self.recall(&mut intake, batch).map_err(Error::on_write)?;
             }
             // From here on nothing fails, so what was noted of a batch is never left without it.
-            let mut tail = self.take(&mut intake, lane, batch, &mut report);
+            let mut refusals = Refusals::default();
+            let mut tail = self.take(&mut intake, lane, *position, batch, &mut refusals, &mut report);
             let mut state = self.state.lock();
             for row in &mut tail.rows {
                 row.seq += state.next_seq;
             }
             state.next_seq += tail.rows.len() as u64;
-            for origin in &batch.origins {
-                state.ledger.insert(lane.partition, origin);
+            for origin in refusals.stored(*position, batch) {
+                state.ledger.insert(lane.partition, &origin);
             }
+            report.refused += refusals.records();
+            report.refusals.extend(refusals.finish());
             let known = state.lanes.entry(lane.partition).or_default();
             known.next = position.0 + 1;
             known.known = true;
@@ -84,7 +87,15 @@ impl Part {
     }
 
     /// Decides for each record of a batch whether it is new. Rows are numbered from 0.
-    fn take(&self, intake: &mut Intake, lane: Lane, batch: &Batch, report: &mut Report) -> TailBatch {
+    fn take(
+        &self,
+        intake: &mut Intake,
+        lane: Lane,
+        position: Position,
+        batch: &Batch,
+        refusals: &mut Refusals,
+        report: &mut Report,
+    ) -> TailBatch {
         let mut tail = TailBatch::new(lane, batch.body.clone());
         for group in Groups::new(&batch.body) {
             let incarnation = incarnation(batch, &group);
@@ -101,7 +112,8 @@ impl Part {
                 let row = if self.signal == Signal::Spans {
                     let span = Span::decode(record);
                     let (Some(trace), Some(_)) = (span.trace_id, span.span_id) else {
-                        report.refused += 1;
+                        let source = incarnation.zip(offset_of(span.attrs()));
+                        refusals.add(position, batch, &group, record, source, WITHOUT_IDS);
                         continue;
                     };
                     let duplicate = match incarnation {

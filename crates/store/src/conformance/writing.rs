@@ -1,13 +1,13 @@
 //! Writing: positions, fencing, and what comes again.
 
-use weir_model::otlp::{BodyWriter, Group, Groups};
-use weir_model::{Incarnation, Signal, identity};
+use weir_model::otlp::{BodyWriter, Group, Groups, SpanWriter};
+use weir_model::{Incarnation, Signal, SpanId, TraceId, identity};
 use weir_transport::{Batch, Epoch, Lane, Origin, Position};
 
 use super::{
     EPOCH, Engine, ask, begin, count, lane, query, sample, snapshot, sync, write, write_at, write_in,
 };
-use crate::WriteError;
+use crate::{WITHOUT_IDS, WriteError};
 
 pub(super) async fn run(engine: &dyn Engine) {
     positions_are_kept(engine).await;
@@ -194,14 +194,49 @@ async fn the_ledger_shows_holes(engine: &dyn Engine) {
     }
 }
 
+/// They are handed back, and leave a hole in the ranges of their source that they fill when they come in a form that can be stored.
 async fn spans_without_ids_are_refused(engine: &dyn Engine) {
-    let store = engine.create().await;
-    let mut body = BodyWriter::default();
-    body.resource(|_| {});
-    body.scope("", "");
-    body.record(|out| out.bytes(5, b"no ids"));
-    let batch = sample::batch(Signal::Spans, Vec::new(), body.finish());
-    write(store.as_ref(), 0, &batch).await.assert(0, 0, 1);
+    let mut store = engine.create().await;
+    let body = |ids: bool| {
+        let mut body = BodyWriter::default();
+        body.resource(|a| a.str(identity::INCARNATION, &sample::SOURCE.to_string()));
+        body.scope("", "");
+        for start in [10, 20, 30] {
+            body.record(|out| {
+                let id = if ids || start != 20 { start } else { 0 };
+                if let (Some(trace), Some(span)) = (TraceId::from_low(id), SpanId::new(id.to_be_bytes())) {
+                    SpanWriter::new(out, trace, span).attrs().int(identity::OFFSET, start as i64);
+                } else {
+                    // Attributes are field 9 of a span: a key and a whole number.
+                    let attribute = out.begin(9);
+                    out.bytes(1, identity::OFFSET.as_bytes());
+                    let value = out.begin(2);
+                    out.varint(3, start);
+                    out.end(value);
+                    out.end(attribute);
+                }
+            });
+        }
+        body.finish()
+    };
+    let origin = |range| vec![Origin { incarnation: sample::SOURCE, range, acked_below: 7 }];
+    let batch = sample::batch(Signal::Spans, origin(10..40), body(false));
+    let written = write(store.as_ref(), 0, &batch).await;
+    written.assert(2, 0, 1);
+    let [refusal] = &written.report.refusals[..] else { panic!("{:?}", written.report) };
+    assert_eq!((refusal.position, refusal.records, refusal.cause.as_str()), (Position(0), 1, WITHOUT_IDS));
+    assert_eq!(refusal.batch.origins, [Origin { acked_below: 0, ..origin(20..21)[0].clone() }]);
+    assert_eq!(Groups::new(&refusal.batch.body).map(|group| group.records().count()).sum::<usize>(), 1);
+    let ledger = ask!(snapshot(store.as_ref()).await.ledger());
+    let row = ledger.iter().find(|row| row.lane == lane(Signal::Spans)).expect("a source");
+    assert_eq!(row.ranges.iter().collect::<Vec<_>>(), [10..20, 21..40]);
+    sync(store.as_ref(), Signal::Spans).await;
+    store = engine.reopen(store).await;
+    // Sent again and again, once with the ids that were missing.
+    for (position, ids, stored, refused) in [(1, false, 0, 1), (2, true, 1, 0), (3, true, 0, 0)] {
+        let batch = sample::batch(Signal::Spans, origin(10..40), body(ids));
+        write(store.as_ref(), position, &batch).await.assert(stored, 3 - stored - refused, refused);
+    }
     let found = snapshot(store.as_ref()).await;
-    assert_eq!(count(found.as_ref(), Signal::Spans, &query("")).await, 0);
+    assert_eq!(count(found.as_ref(), Signal::Spans, &query("")).await, 3);
 }

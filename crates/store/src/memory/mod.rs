@@ -19,8 +19,8 @@ use weir_model::{Incarnation, Signal, identity};
 use weir_transport::{Batch, Epoch, Lane, Position};
 
 use crate::{
-    Cursor, PutError, RangeSet, Reader, Report, Revision, Snapshot, State, StoreError, StoreErrorKind,
-    StoredLog, TailEvent, WriteError, Writer, value_text,
+    Cursor, PutError, RangeSet, Reader, Refusals, Report, Revision, Snapshot, State, StoreError,
+    StoreErrorKind, StoredLog, TailEvent, WITHOUT_IDS, WriteError, Writer, value_text,
 };
 use answer::MemorySnapshot;
 use record::Stored;
@@ -74,7 +74,13 @@ impl MemoryStore {
 
 impl Inner {
     /// Stores what of a batch is new.
-    fn take(&mut self, lane: Lane, batch: &Batch, report: &mut Report) -> Vec<Arc<Stored>> {
+    fn take(
+        &mut self,
+        lane: Lane,
+        position: Position,
+        batch: &Batch,
+        report: &mut Report,
+    ) -> Vec<Arc<Stored>> {
         if lane.signal == Signal::Metrics {
             self.take_points(batch, report);
             return Vec::new();
@@ -82,8 +88,9 @@ impl Inner {
         // What a range says is about what came before this batch.
         let before = self.data.ranges.clone();
         let mut fresh = Vec::new();
+        let mut refusals = Refusals::default();
         for group in Groups::new(&batch.body) {
-            let incarnation = group.resource.incarnation();
+            let incarnation = group.resource.incarnation().filter(|_| !batch.origins.is_empty());
             for record in group.records() {
                 let (ids, attrs) = match lane.signal {
                     Signal::Spans => {
@@ -92,13 +99,13 @@ impl Inner {
                     }
                     _ => (true, Log::decode(record).attrs()),
                 };
-                if !ids {
-                    report.refused += 1;
-                    continue;
-                }
                 let offset =
                     attrs.get(identity::OFFSET).and_then(|value| u64::try_from(value.as_int()?).ok());
-                let known = match (incarnation.filter(|_| !batch.origins.is_empty()), offset) {
+                if !ids {
+                    refusals.add(position, batch, &group, record, incarnation.zip(offset), WITHOUT_IDS);
+                    continue;
+                }
+                let known = match (incarnation, offset) {
                     (Some(incarnation), Some(offset)) => {
                         // A file's lines are in one lane, and in another after lanes were added; its spans are in many.
                         let counts =
@@ -129,9 +136,11 @@ impl Inner {
                 report.stored += 1;
             }
         }
-        for origin in &batch.origins {
-            self.data.ranges.entry((origin.incarnation, lane)).or_default().insert(origin.range.clone());
+        for origin in refusals.stored(position, batch) {
+            self.data.ranges.entry((origin.incarnation, lane)).or_default().insert(origin.range);
         }
+        report.refused += refusals.records();
+        report.refusals.extend(refusals.finish());
         fresh
     }
 
@@ -193,7 +202,7 @@ impl Writer for MemoryStore {
             }
             *next = Some(position.0 + 1);
             report.pending_bytes += batch.body.len() as u64;
-            let fresh = inner.take(lane, batch, &mut report);
+            let fresh = inner.take(lane, *position, batch, &mut report);
             if lane.signal == Signal::Logs && !fresh.is_empty() {
                 // Nobody may be listening.
                 let _ = self.fresh.send(fresh);

@@ -101,6 +101,7 @@ export const api = {
   keys: (p: Params, s?: S) => get<{ keys: T.KeyInfo[]; complete: boolean }>('/keys', p, s),
   values: (p: Params, s?: S) => get<{ values: T.ValueInfo[]; complete: boolean }>('/values', p, s),
   hosts: (s?: S) => get<{ hosts: T.Host[] }>('/hosts', {}, s),
+  ledger: (s?: S) => get<T.Ledger>('/ledger', {}, s),
   hostMetrics: (host: string, p: Params, s?: S) => get<T.HostMetrics>(`/hosts/${id(host)}/metrics`, p, s),
   tail: (p: Params) => new EventSource(address('/logs/tail', p)),
 };

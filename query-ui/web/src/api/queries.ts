@@ -127,6 +127,9 @@ export const useLogGroups = (q: string, r: Range, by: string, limit: number) =>
     refetchInterval: refresh(r),
   });
 
+export const useLedger = () =>
+  useQuery({ queryKey: ['ledger'], queryFn: c => api.ledger(c.signal), refetchInterval: REFRESH_MS });
+
 export const useHosts = () =>
   useQuery({ queryKey: ['hosts'], queryFn: c => api.hosts(c.signal), refetchInterval: HOST_MS });
 export const useHostMetrics = (host: string, r: Range, points: number) =>

@@ -251,3 +251,25 @@ export interface HostMetrics {
   series: MetricSeries[];
   processes: Process[];
 }
+
+/** A part of a source, in bytes, half open. */
+export interface LedgerHole {
+  start: number;
+  end: number;
+  cause: string;
+}
+/** One life of a file. `null` where its agent is another process. */
+export interface LedgerSource {
+  path: string;
+  incarnation: string;
+  read: number | null;
+  acknowledged: number | null;
+  pending: number | null;
+  stored: { signal: string; bytes: number; records: number }[];
+  holes: LedgerHole[];
+}
+export interface Ledger {
+  sources: LedgerSource[];
+  total: number;
+  records: { signal: string; stored: number; duplicate: number; refused: number; lostBatches: number }[];
+}

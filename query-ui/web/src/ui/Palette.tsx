@@ -57,6 +57,7 @@ export function Palette({ close }: { close: () => void }) {
       { group: t.goTo, text: t.traces, hint: 'g t', run: () => go('/traces') },
       { group: t.goTo, text: t.logs, hint: 'g l', run: () => go('/logs') },
       { group: t.goTo, text: t.hosts, hint: 'g h', run: () => go('/hosts') },
+      { group: t.goTo, text: t.ledger, hint: 'g d', run: () => go('/ledger') },
       ...(words.length
         ? book.names.map(n => ({
             group: t.services,

@@ -34,6 +34,7 @@ export function Shell() {
     goTraces: () => go('/traces'),
     goLogs: () => go('/logs'),
     goHosts: () => go('/hosts'),
+    goLedger: () => go('/ledger'),
     theme: toggleTheme,
     link: () => copy(share(), t.copied),
     search: () => {

@@ -25,6 +25,7 @@ export const KEYS: Binding[] = [
   bind('everywhere', 'goTraces', 'g t', 'g t'),
   bind('everywhere', 'goLogs', 'g l', 'g l'),
   bind('everywhere', 'goHosts', 'g h', 'g h'),
+  bind('everywhere', 'goLedger', 'g d', 'g d'),
   bind('everywhere', 'theme', 'Shift T', 'T'),
   bind('everywhere', 'link', 'y', 'y'),
   bind('everywhere', 'escape', 'Esc', 'Escape'),
