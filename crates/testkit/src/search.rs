@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use crate::engine::{self, JAVA};
 use crate::process::{Process, free_port};
+use crate::secured::{authority, certificate};
 
 /// How long a start may take. Idle machines take 5 s.
 const PATIENCE: Duration = Duration::from_secs(120);
 const MEMORY: &str = "-Xmx512m";
 
+/// Of every user of a server that asks who is there.
+pub const PASSWORD: &str = "correct-horse";
+/// Its bcrypt hash, as Elasticsearch's file of users has it.
+const HASH: &str = "$2a$04$abcdefghijklmnopqrstuuPoaPXzWjiVz4HaNq2LJXksWbO79E.S6";
 /// Names of the engines that a test is to run with, where it is not one of each family: folders of `tests/engines`.
 const CHOICE: &str = "WEIR_TEST_ENGINES";
 
@@ -50,6 +55,7 @@ pub struct SearchServer {
     engine: Engine,
     folder: PathBuf,
     dir: tempfile::TempDir,
+    scheme: &'static str,
     port: u16,
     settings: Vec<String>,
     process: Option<Process>,
@@ -61,21 +67,71 @@ impl SearchServer {
     /// # Panics
     /// When the engine was not fetched, or does not start.
     pub fn start(engine: &Engine, settings: &[(&str, &str)]) -> Self {
-        let mut server = Self {
-            engine: engine.clone(),
-            folder: engine::folder(engine.name()),
-            dir: tempfile::tempdir().expect("a temporary folder"),
-            port: free_port(),
-            settings: settings.iter().map(|(key, value)| format!("{key}={value}")).collect(),
-            process: None,
-        };
+        let mut server = Self::new(engine, settings);
         server.resume();
         server
     }
 
+    fn new(engine: &Engine, settings: &[(&str, &str)]) -> Self {
+        Self {
+            engine: engine.clone(),
+            folder: engine::folder(engine.name()),
+            dir: tempfile::tempdir().expect("a temporary folder"),
+            scheme: "http",
+            port: free_port(),
+            settings: settings.iter().map(|(key, value)| format!("{key}={value}")).collect(),
+            process: None,
+        }
+    }
+
+    /// Starts an Elasticsearch that speaks TLS, vouched for by [`Self::ca`], and knows users by their roles (as in `roles.yml`): each role is
+    /// the one of the user of its name, and all have [`PASSWORD`].
+    ///
+    /// # Panics
+    /// When the engine was not fetched, openssl is missing, or it does not start.
+    pub fn start_secured(engine: &Engine, roles: &[(&str, &str)]) -> Self {
+        let mut server = Self::new(engine, &[]);
+        let config = server.config();
+        std::fs::create_dir(&config).expect("a temporary folder can be written");
+        authority(&config, "ca");
+        authority(&config, "stranger");
+        certificate(&config, "ca", "node");
+        let text = |line: &dyn Fn(&str, &str) -> String| -> String {
+            roles.iter().map(|(name, rights)| line(name, rights) + "\n").collect()
+        };
+        let write = |file: &str, text: String| std::fs::write(config.join(file), text).expect("just made");
+        write("roles.yml", text(&|name, rights| format!("{name}: {rights}")));
+        write("users", text(&|name, _| format!("{name}:{HASH}")));
+        write("users_roles", text(&|name, _| format!("{name}:{name}")));
+        let settings = [
+            "xpack.security.enabled=true",
+            "xpack.security.http.ssl.enabled=true",
+            "xpack.security.http.ssl.key=node.key",
+            "xpack.security.http.ssl.certificate=node.pem",
+        ];
+        server.settings = settings.map(str::to_owned).into();
+        server.scheme = "https";
+        server.resume();
+        server
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.path().join("config")
+    }
+
+    /// The authority that vouches for a server that was started with TLS.
+    pub fn ca(&self) -> PathBuf {
+        self.config().join("ca.pem")
+    }
+
+    /// An authority that has nothing to do with it.
+    pub fn other_ca(&self) -> PathBuf {
+        self.config().join("stranger.pem")
+    }
+
     /// Where clients reach it; the same after a restart.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// kill -9, as a crash; what it holds stays.

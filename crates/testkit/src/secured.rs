@@ -92,15 +92,17 @@ impl SecuredBroker {
 }
 
 /// Makes a certificate authority: `name.pem` and its key.
-fn authority(dir: &Path, name: &str) {
+pub(crate) fn authority(dir: &Path, name: &str) {
     openssl(dir, name, &["-subj", &format!("/CN={name}")]);
 }
 
 /// Makes a certificate for loopback that an authority vouches for.
-fn certificate(dir: &Path, authority: &str, name: &str) {
+pub(crate) fn certificate(dir: &Path, authority: &str, name: &str) {
     let (ca, key) = (format!("{authority}.pem"), format!("{authority}.key"));
-    let alternative = "subjectAltName=IP:127.0.0.1";
-    openssl(dir, name, &["-subj", "/CN=127.0.0.1", "-CA", &ca, "-CAkey", &key, "-addext", alternative]);
+    let extensions =
+        ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
+    let signed = ["-subj", "/CN=127.0.0.1", "-CA", &ca, "-CAkey", &key];
+    openssl(dir, name, &[&signed[..], &extensions].concat());
 }
 
 fn openssl(dir: &Path, name: &str, arguments: &[&str]) {
