@@ -231,6 +231,11 @@ async fn files_that_cannot_be_read() {
         command(&WITHOUT_OVERRIDE, "up", place.path(), Some(&place.config(", start: end")), &[]).unwrap();
     let client = Client::new(Server::spawn(command).unwrap());
     let said = client.wait_for_health(Some("2 files or folders can't be read")).await;
+    // What the bar of the page shows.
+    let status = client.get("/api/v1/status").await;
+    let agent = status["stages"].as_array().unwrap().iter().find(|stage| stage["name"] == "agent").unwrap();
+    assert_eq!(agent["state"], "failing");
+    assert!(agent["detail"].as_str().unwrap().contains("closed.log: Permission denied"), "{agent}");
     for name in ["closed.log", "folder"] {
         assert!(said[0].contains(&format!("/logs/{name}: Permission denied")), "{said:?}");
     }
