@@ -157,6 +157,7 @@ impl SignalLoop {
             Event::Data(..) => {}
             Event::Revoked(lane, epoch) => {
                 if self.epochs.get(&lane) == Some(&epoch) {
+                    self.hand_over().await;
                     self.epochs.remove(&lane);
                 }
             }
@@ -194,6 +195,28 @@ impl SignalLoop {
         Ok(())
     }
 
+    /// Makes durable what was written, so that whoever has the lane next need not read it again. Where that fails it does, and nothing is doubled.
+    async fn hand_over(&mut self) {
+        if self.unkept {
+            return;
+        }
+        match self.writer.sync(self.signal).await {
+            Ok(lanes) => {
+                self.uncommitted = false;
+                self.give_back(lanes).await;
+            }
+            Err(error) => {
+                tracing::warn!(signal = %self.signal, %error, "a lane goes to another process, which reads again what is not committed")
+            }
+        }
+    }
+
+    /// The store says that a lane is another's.
+    async fn fenced(&mut self, lane: Lane, epoch: Epoch) {
+        self.epochs.remove(&lane);
+        self.receiver.fenced(lane, epoch).await;
+    }
+
     /// From where a lane is to be delivered; `None` when it is another's already, or the process is to end.
     async fn begin(
         &mut self,
@@ -205,7 +228,10 @@ impl SignalLoop {
         loop {
             match self.writer.begin(lane, epoch).await {
                 Ok(from) => return Ok(Some(from.unwrap_or_default())),
-                Err(WriteError::Fenced(_)) => return Ok(None),
+                Err(WriteError::Fenced(_)) => {
+                    self.fenced(lane, epoch).await;
+                    return Ok(None);
+                }
                 Err(WriteError::Fatal(message)) => bail!(message),
                 Err(WriteError::Retry(message)) => {
                     if !self.again(&mut wait, &message, shutdown).await {
@@ -227,7 +253,10 @@ impl SignalLoop {
         let report = loop {
             match self.writer.write(lane, epoch, batches).await {
                 Ok(report) => break report,
-                Err(WriteError::Fenced(_)) => return Ok(()),
+                Err(WriteError::Fenced(_)) => {
+                    self.fenced(lane, epoch).await;
+                    return Ok(());
+                }
                 Err(WriteError::Fatal(message)) => bail!(message),
                 Err(WriteError::Retry(message)) => {
                     if !self.again(&mut wait, &message, shutdown).await {

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::task::JoinHandle;
 use weir_model::Signal;
 use weir_testkit::kafka::{Broker, Cluster};
+use weir_testkit::search::{Engine, SearchServer};
 use weir_testkit::secured::{PASSWORD, SecuredBroker, USER};
 use weir_tests::client::{Client, LOOK_EVERY, wait_for_health};
 use weir_tests::feed::Feed;
@@ -15,20 +17,22 @@ use weir_tests::server::{Server, command, refused};
 struct Fleet {
     dir: tempfile::TempDir,
     brokers: Vec<String>,
-    /// Further lines of the section about Kafka, and what comes behind it.
-    more: String,
+    /// Further lines of the section about Kafka.
+    kafka: String,
+    /// Lines of the section about the store.
+    store: String,
     feed: Feed,
 }
 
 impl Fleet {
     fn new(brokers: Vec<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["agent", "collector", "logs"] {
+        for name in ["agent", "collector", "second", "logs"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         // Four files, which are in different partitions.
         let feed = Feed::new(dir.path().join("logs"), &["a.log", "b.log", "c.log", "d.log"]);
-        Self { dir, brokers, more: String::new(), feed }
+        Self { dir, brokers, kafka: String::new(), store: "  shard_records: 3000".into(), feed }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -53,30 +57,43 @@ kafka:
 collector:
   commit_every: 200ms
 store:
-  shard_records: 3000
+{}
 ",
             self.path("logs").display(),
             self.brokers,
-            self.more,
+            self.kafka,
+            self.store,
         )
     }
 
     fn collector(&self) -> Client {
-        Client::new(Server::role("collector", &self.path("collector"), &self.config(), &[]).unwrap())
+        self.collector_in("collector")
+    }
+
+    fn collector_in(&self, folder: &str) -> Client {
+        Client::new(Server::role("collector", &self.path(folder), &self.config(), &[]).unwrap())
     }
 
     fn agent(&self) -> Server {
         Server::role("agent", &self.path("agent"), &self.config(), &[]).unwrap()
     }
 
+    /// Feeds the agent until it is told to stop, and gives the feed back then.
+    fn keep_feeding(&mut self, agent: &Server) -> (Arc<AtomicBool>, JoinHandle<Feed>) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let feed = std::mem::replace(&mut self.feed, Feed::new(PathBuf::new(), &[]));
+        (stop.clone(), tokio::spawn(feed.keep_feeding(agent.otlp().to_owned(), stop)))
+    }
+
     async fn all_is_found(&self, client: &Client) {
         self.feed.all_is_found(client).await;
-        let ledger = client.get("/api/v1/ledger").await;
-        let sources = ledger["sources"].as_array().expect("a list");
-        assert_eq!(sources.len(), 4);
-        for source in sources {
-            assert_eq!(source["holes"].as_array().map(Vec::len), Some(0), "{source}");
-        }
+        // What another collector stored it makes known at its next commit.
+        let ledger = client.wait("/api/v1/ledger", |ledger| {
+            let sources = ledger["sources"].as_array().expect("a list");
+            sources.len() == 4
+                && sources.iter().all(|source| source["holes"].as_array().is_some_and(Vec::is_empty))
+        });
+        let ledger = ledger.await;
         for records in ledger["records"].as_array().expect("a list") {
             assert_eq!((&records["refused"], &records["lostBatches"]), (&0.into(), &0.into()), "{records}");
         }
@@ -167,9 +184,7 @@ async fn killed_leaders_lose_nothing() {
     fleet.all_is_found(&client).await;
     let at_first = agent.resident_bytes();
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let feed = std::mem::replace(&mut fleet.feed, Feed::new(PathBuf::new(), &[]));
-    let feeding = tokio::spawn(feed.keep_feeding(agent.otlp().to_owned(), stop.clone()));
+    let (stop, feeding) = fleet.keep_feeding(&agent);
     for broker in [0, 1, 2, 0, 1, 2] {
         cluster.wait_to_lead(broker, "otlp_logs");
         let before = client.received(Signal::Logs).await.expect("it runs");
@@ -193,7 +208,7 @@ async fn killed_leaders_lose_nothing() {
 async fn a_missing_right_stops_and_loses_nothing() {
     let broker = SecuredBroker::start();
     let mut fleet = Fleet::new(vec![broker.address()]);
-    fleet.more = format!(
+    fleet.kafka = format!(
         "  tls: {{ enabled: true, ca_file: {} }}
   sasl: {{ mechanism: scram-sha-512, username: {USER}, password: {PASSWORD} }}",
         broker.ca().display()
@@ -217,4 +232,36 @@ async fn a_missing_right_stops_and_loses_nothing() {
     wait_for_health(&agent, None).await;
     agent.stop().unwrap();
     client.server.stop().unwrap();
+}
+
+/// Two collectors share the partitions and write to one search engine. Each is killed under load: the other goes on with all of them, and
+/// gives some back when it is started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn collectors_share_the_partitions() {
+    let broker = Broker::start(&[]);
+    let search = SearchServer::start(&Engine::opensearch(), &[]);
+    let mut fleet = Fleet::new(vec![broker.address()]);
+    // The shortest that brokers take, for the sake of the test.
+    fleet.kafka = "  librdkafka: { session.timeout.ms: \"6000\" }".into();
+    fleet.store = format!("  elastic:\n    urls: [\"{}\"]\n    replicas: 0", search.url());
+    let mut clients = ["collector", "second"].map(|folder| fleet.collector_in(folder));
+    let agent = fleet.agent();
+    for folder in ["collector", "second"] {
+        let (stop, feeding) = fleet.keep_feeding(&agent);
+        for client in &clients {
+            let before = client.received(Signal::Spans).await.expect("it runs");
+            assert!(client.wait_for_received(Signal::Spans, before + 100).await, "each has a share");
+        }
+        let [killed, survivor] = clients;
+        killed.server.kill();
+        stop.store(true, Ordering::Relaxed);
+        fleet.feed = feeding.await.unwrap();
+        fleet.all_is_found(&survivor).await;
+        // The survivor is killed next.
+        clients = [survivor, fleet.collector_in(folder)];
+    }
+    agent.stop().unwrap();
+    for client in clients {
+        client.server.stop().unwrap();
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use async_trait::async_trait;
 use tokio::task::AbortHandle;
 use weir_disk::{read, write_atomic};
 use weir_model::Signal;
@@ -11,7 +12,8 @@ use weir_query_ui::StageStatus;
 use weir_store::{PutError, Reader, Revision, State, Writer};
 use weir_store_elastic::{ElasticStore, Retention};
 use weir_store_tantivy::{Settings, TantivyStore};
-use weir_transport::Position;
+use weir_transport::{Epoch, Position};
+use weir_transport_kafka::{Assignment, Epochs};
 
 use crate::config::Config;
 use crate::status::counted;
@@ -22,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Under which key a search engine knows what its positions belong to.
 const FED_FROM: &str = "weir.fed-from";
+/// Under which key it keeps the number of the last assignment of a lane to a process.
+const LAST_EPOCH: &str = "weir.last-epoch";
 /// The file of a data folder by whose content its disk logs are told apart from those of others.
 const LOG_ID: &str = "log-id";
 
@@ -71,6 +75,14 @@ impl Store {
         match self {
             Self::Embedded(store) => Arc::new(store.clone()),
             Self::Elastic { store, .. } => Arc::new(store.clone()),
+        }
+    }
+
+    /// Who reads which partitions of Kafka's topics: what lies in a data folder has one process that writes it, a search engine may have several.
+    pub(crate) fn assignment(&self) -> Assignment {
+        match self {
+            Self::Embedded(_) => Assignment::All,
+            Self::Elastic { store, .. } => Assignment::Shared(Arc::new(Counter(store.clone()))),
         }
     }
 
@@ -131,6 +143,28 @@ impl Store {
                 let causes = refused.iter().map(|(cause, count)| format!(", {count} refused: {cause}"));
                 let detail = format!("{:?}", store.family()) + &causes.collect::<String>();
                 vec![StageStatus { lost: refused.values().sum(), ..stage("store".into(), detail) }]
+            }
+        }
+    }
+}
+
+/// Numbers the assignments of all collectors that write to the same indices.
+struct Counter(ElasticStore);
+
+#[async_trait]
+impl Epochs for Counter {
+    async fn next(&self) -> Result<Epoch, String> {
+        loop {
+            let (revision, last) = match self.0.get(LAST_EPOCH).await.map_err(|error| error.to_string())? {
+                Some((revision, last)) => (revision, String::from_utf8_lossy(&last).into_owned()),
+                None => (Revision(0), "0".into()),
+            };
+            let last: u64 = last.parse().map_err(|_| format!("`{last}` under {LAST_EPOCH} is no number"))?;
+            match self.0.put_if(LAST_EPOCH, revision, (last + 1).to_string().as_bytes()).await {
+                Ok(_) => return Ok(Epoch(last + 1)),
+                // Another has had that one.
+                Err(PutError::Conflict(_)) => {}
+                Err(error) => return Err(error.to_string()),
             }
         }
     }

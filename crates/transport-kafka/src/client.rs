@@ -8,16 +8,18 @@ use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::admin::AdminClient;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::{Semaphore, oneshot};
 use weir_model::Signal;
 use weir_transport::{Position, SendErrorKind, Senders};
 
 use crate::dead_letter::KafkaDeadLetters;
+use crate::group::{Assignment, Coordinator};
 use crate::receive::KafkaReceiver;
 use crate::send::KafkaSender;
 use crate::settings::Config;
@@ -35,9 +37,16 @@ pub(crate) type Delivered = Result<Position, KafkaError>;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
     trouble: Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>,
+    /// Who is told of the group's partitions; `None` where they are assigned outright.
+    coordinator: Option<Coordinator>,
 }
 
 impl Context {
+    /// Of a consumer that is member of a group.
+    pub(crate) fn of_group(coordinator: Coordinator) -> Self {
+        Self { coordinator: Some(coordinator), ..Self::default() }
+    }
+
     /// What is wrong with the connections, as far as it was told since the last success.
     pub(crate) fn trouble(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.trouble.lock().clone()
@@ -86,6 +95,19 @@ impl ProducerContext for Context {
 }
 
 impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        what: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        match &self.coordinator {
+            Some(coordinator) => coordinator.rebalance(consumer, what, partitions),
+            // Only at the end: what was assigned outright is taken away by nobody else.
+            None => drop(consumer.unassign()),
+        }
+    }
+
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if let Err(error) = result {
             tracing::debug!(%error, "the group's offsets can't be committed; the store has its own");
@@ -238,12 +260,12 @@ impl Kafka {
         Senders { logs: sender(Signal::Logs), spans: sender(Signal::Spans), metrics: sender(Signal::Metrics) }
     }
 
-    /// Reads the topic of a signal, all of its partitions.
+    /// Reads the topic of a signal, all of its partitions or those that the group gives to this process.
     ///
     /// # Errors
     /// When librdkafka does not take the settings.
-    pub fn receiver(&self, signal: Signal) -> Result<KafkaReceiver, KafkaError> {
-        KafkaReceiver::new(&self.0, signal, self.topic(signal))
+    pub fn receiver(&self, signal: Signal, assignment: Assignment) -> Result<KafkaReceiver, KafkaError> {
+        KafkaReceiver::new(&self.0, signal, self.topic(signal), assignment)
     }
 
     /// What could not be stored.

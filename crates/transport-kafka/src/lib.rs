@@ -7,12 +7,14 @@
 //! # Promises
 //! - A send is answered by the delivery report of an idempotent producer with `acks=all`, and by nothing earlier.
 //! - Partitions are chosen here, never by librdkafka: see [`partition`].
-//! - Partitions are assigned outright and read from where the owner says; the offsets that a group commits are information for people.
+//! - Partitions are assigned outright, or shared by the members of a group ([`Assignment`]), and read from where the owner says; the offsets that a
+//!   group commits are information for people.
 //! - A position is the message's offset, with the topic's *generation* in its upper bits: when a topic was recreated its offsets begin anew, and
 //!   positions must not ([`receive`]).
 
 mod client;
 mod dead_letter;
+mod group;
 mod partition;
 mod receive;
 mod send;
@@ -21,6 +23,7 @@ mod topics;
 
 pub use client::Kafka;
 pub use dead_letter::{KafkaDeadLetters, LetterId, StoredLetter};
+pub use group::{Assignment, Epochs};
 pub use receive::KafkaReceiver;
 pub use send::KafkaSender;
 pub use settings::{Compression, Config, Mechanism, Sasl, Tls, Topics};

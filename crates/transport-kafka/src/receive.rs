@@ -1,4 +1,4 @@
-//! Receiving: all partitions of a topic, each from where its owner says.
+//! Receiving: all partitions of a topic, or those that its group gives to this process, each from where its owner says.
 //!
 //! # Positions
 //! The lower 48 bits are the message's offset, the upper 16 the *generation*: how often the topic was recreated as far as the owner met it.
@@ -9,7 +9,7 @@
 //! What can't be seen: a topic that is recreated while nobody reads it, and has grown beyond the old position by then. What lies before is then
 //! skipped. Purge a topic with `kafka-delete-records`, or stop, move the store away, and begin anew.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use weir_transport::{
 
 use crate::ENVELOPE;
 use crate::client::{Context, Problem, RETRY, Shared, kind};
+use crate::group::{self, Assignment, Member, Rebalance};
 use crate::topics::{self, Topic};
 
 /// Bits of a position that are the offset.
@@ -39,8 +40,8 @@ const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 /// Bytes of bodies that are taken before they are delivered, unless one message alone is larger.
 const EVENT_BYTES: usize = 4 << 20;
 const NANOS_PER_MILLI: u64 = 1_000_000;
-/// Partitions are assigned outright, once.
-const EPOCH: Epoch = Epoch(1);
+/// Of partitions that are assigned outright, once.
+const OUTRIGHT: Epoch = Epoch(1);
 
 /// The message's offset of a position.
 pub(crate) fn offset(position: Position) -> u64 {
@@ -49,6 +50,13 @@ pub(crate) fn offset(position: Position) -> u64 {
 
 type Watermarks = Vec<(u32, i64, i64)>;
 
+/// A partition that the owner was told of.
+struct Held {
+    epoch: Epoch,
+    /// `None` until the owner has said from where; then the next position to be delivered.
+    next: Option<Position>,
+}
+
 /// Reads the topic of one signal.
 pub struct KafkaReceiver {
     signal: Signal,
@@ -56,8 +64,12 @@ pub struct KafkaReceiver {
     shared: Arc<Shared>,
     consumer: Arc<StreamConsumer<Context>>,
     context: Context,
-    /// By partition. `None` until the owner has said from where; then the next position to be delivered.
-    lanes: BTreeMap<u32, Option<Position>>,
+    /// By partition.
+    lanes: BTreeMap<u32, Held>,
+    /// `None` where partitions are assigned outright.
+    member: Option<Member>,
+    /// How many partitions the topic had at the last look; 0 before the first.
+    partitions: u32,
     events: VecDeque<Event>,
     /// How many partitions there are, whenever that is looked at.
     found: mpsc::Receiver<Result<u32, Problem>>,
@@ -67,9 +79,20 @@ pub struct KafkaReceiver {
 }
 
 impl KafkaReceiver {
-    pub(crate) fn new(shared: &Arc<Shared>, signal: Signal, topic: Topic) -> Result<Self, KafkaError> {
-        let context = Context::default();
-        let consumer = shared.config.consumer().create_with_context(context.clone())?;
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        signal: Signal,
+        topic: Topic,
+        assignment: Assignment,
+    ) -> Result<Self, KafkaError> {
+        let (settings, context, member) = match assignment {
+            Assignment::All => (shared.config.consumer(), Context::default(), None),
+            Assignment::Shared(epochs) => {
+                let (member, coordinator) = Member::new(epochs);
+                (shared.config.member(), Context::of_group(coordinator), Some(member))
+            }
+        };
+        let consumer = settings.create_with_context(context.clone())?;
         let (tell, found) = mpsc::channel(1);
         let looking = tokio::spawn(look(shared.clone(), topic.name.clone(), tell));
         Ok(Self {
@@ -79,6 +102,8 @@ impl KafkaReceiver {
             consumer: Arc::new(consumer),
             context,
             lanes: BTreeMap::new(),
+            member,
+            partitions: 0,
             events: VecDeque::new(),
             found,
             looking,
@@ -90,9 +115,9 @@ impl KafkaReceiver {
         Lane { signal: self.signal, partition }
     }
 
-    /// Partitions that are new become lanes.
-    fn grow(&mut self, partitions: u32) {
-        let before = self.lanes.len() as u32;
+    /// Partitions that are new become lanes, here or wherever the group sends them.
+    fn grow(&mut self, partitions: u32) -> Result<(), ReceiveError> {
+        let before = std::mem::replace(&mut self.partitions, partitions);
         if partitions > before && before > 0 {
             tracing::info!(
                 topic = self.topic,
@@ -109,10 +134,86 @@ impl KafkaReceiver {
                 "the topic has fewer partitions: it was recreated"
             );
         }
-        for partition in before..partitions {
-            self.lanes.insert(partition, None);
-            self.events.push_back(Event::Assigned(self.lane(partition), EPOCH));
+        match &mut self.member {
+            None => {
+                let new = (0..partitions).filter(|partition| !self.lanes.contains_key(partition));
+                self.announce(new.collect(), OUTRIGHT);
+            }
+            Some(member) if !member.joined => {
+                member.joined = true;
+                self.consumer.subscribe(&[&self.topic]).map_err(|error| {
+                    ReceiveError::Fatal(format!(
+                        "can't join the group `{}`: {error}",
+                        self.shared.config.group
+                    ))
+                })?;
+            }
+            Some(_) => {}
         }
+        Ok(())
+    }
+
+    fn announce(&mut self, partitions: BTreeSet<u32>, epoch: Epoch) {
+        for partition in partitions {
+            self.lanes.insert(partition, Held { epoch, next: None });
+            self.events.push_back(Event::Assigned(self.lane(partition), epoch));
+        }
+    }
+
+    /// What has come of a lane and was not taken yet is no longer the owner's.
+    fn forget(&mut self, lane: Lane) {
+        let is_of = |event: &Event| matches!(event, Event::Data(of, ..) | Event::Poison(of, ..) | Event::Gap(of, ..) if *of == lane);
+        self.events.retain(|event| !is_of(event));
+    }
+
+    /// The group gives partitions to this process, or takes them away.
+    fn rebalanced(&mut self, news: Rebalance) {
+        let Some(member) = &mut self.member else { return };
+        match news {
+            Rebalance::Given(partitions) => member.given.extend(partitions),
+            Rebalance::Taken(partitions) => {
+                member.given.retain(|given| !partitions.contains(given));
+                member.taken.get_or_insert_default().extend(&partitions);
+                for partition in partitions {
+                    if let Some(held) = self.lanes.get(&partition) {
+                        let (lane, epoch) = (self.lane(partition), held.epoch);
+                        self.forget(lane);
+                        self.events.push_back(Event::Revoked(lane, epoch));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets others have what was taken away; its owner knows.
+    fn give_up(&mut self, partitions: BTreeSet<u32>) {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            self.lanes.remove(&partition);
+            list.add_partition(&self.topic, partition as i32);
+        }
+        if let Err(error) = group::give_up(self.consumer.as_ref(), &list) {
+            tracing::warn!(topic = self.topic, %error, "partitions can't be given up");
+        }
+    }
+
+    /// Settles what the group has given or taken away. True when there was something.
+    async fn settle(&mut self) -> Result<bool, ReceiveError> {
+        let Some(member) = &mut self.member else { return Ok(false) };
+        if let Some(taken) = member.taken.take() {
+            self.give_up(taken);
+            return Ok(true);
+        }
+        if member.given.is_empty() {
+            return Ok(false);
+        }
+        let epoch = member.epochs.next().await.map_err(|error| {
+            ReceiveError::Retry(format!("the store gives no number to an assignment: {error}"))
+        })?;
+        let given = std::mem::take(&mut member.given);
+        tracing::info!(topic = self.topic, partitions = ?given, epoch = epoch.0, "assigned");
+        self.announce(given, epoch);
+        Ok(true)
     }
 
     /// Takes a message, and what has come behind it already.
@@ -138,7 +239,8 @@ impl KafkaReceiver {
     fn deliver(&mut self, message: &BorrowedMessage<'_>) {
         let (partition, offset) = (message.partition() as u32, message.offset().max(0) as u64);
         let lane = self.lane(partition);
-        let Some(Some(next)) = self.lanes.get_mut(&partition) else { return };
+        let Some(Held { epoch, next: Some(next) }) = self.lanes.get_mut(&partition) else { return };
+        let epoch = *epoch;
         let position = Position(next.0 & !OFFSET_MASK | offset & OFFSET_MASK);
         if position < *next {
             return;
@@ -147,7 +249,7 @@ impl KafkaReceiver {
         match batch(self.signal, message) {
             Ok(batch) => match self.events.back_mut() {
                 Some(Event::Data(last, _, data)) if *last == lane => data.push((position, batch)),
-                _ => self.events.push_back(Event::Data(lane, EPOCH, vec![(position, batch)])),
+                _ => self.events.push_back(Event::Data(lane, epoch, vec![(position, batch)])),
             },
             Err(cause) => {
                 let letter = Letter {
@@ -158,7 +260,7 @@ impl KafkaReceiver {
                     body: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
                     envelope: sealed(message).map(Bytes::copy_from_slice),
                 };
-                self.events.push_back(Event::Poison(lane, EPOCH, letter));
+                self.events.push_back(Event::Poison(lane, epoch, letter));
             }
         }
     }
@@ -213,8 +315,12 @@ impl KafkaReceiver {
             return;
         }
         let (consumer, topic) = (self.consumer.clone(), self.topic.clone());
-        let partitions: Vec<u32> =
-            self.lanes.iter().filter(|(_, next)| next.is_some()).map(|(partition, _)| *partition).collect();
+        let partitions: Vec<u32> = self
+            .lanes
+            .iter()
+            .filter(|(_, held)| held.next.is_some())
+            .map(|(partition, _)| *partition)
+            .collect();
         let timeout = self.shared.config.answer_timeout();
         self.checking = Some(tokio::task::spawn_blocking(move || {
             let mut all = Vec::new();
@@ -236,7 +342,7 @@ impl KafkaReceiver {
     fn checked(&mut self, watermarks: Watermarks) -> Result<(), ReceiveError> {
         for (partition, low, high) in watermarks {
             let lane = self.lane(partition);
-            let Some(Some(next)) = self.lanes.get_mut(&partition) else { continue };
+            let Some(Held { next: Some(next), .. }) = self.lanes.get_mut(&partition) else { continue };
             let (low, high) = (low.max(0) as u64, high.max(0) as u64);
             let (offset, generation) = (next.0 & OFFSET_MASK, next.0 >> OFFSET_BITS);
             let gap = if offset < low {
@@ -314,6 +420,12 @@ async fn look(shared: Arc<Shared>, topic: String, tell: mpsc::Sender<Result<u32,
 impl Drop for KafkaReceiver {
     fn drop(&mut self) {
         self.looking.abort();
+        if let Some(member) = &mut self.member {
+            member.leave();
+            if let Some(taken) = member.taken.take() {
+                self.give_up(taken);
+            }
+        }
     }
 }
 
@@ -324,6 +436,9 @@ impl Receiver for KafkaReceiver {
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
             }
+            if self.settle().await? {
+                continue;
+            }
             let consumer = self.consumer.clone();
             let checked = async {
                 match &mut self.checking {
@@ -331,10 +446,17 @@ impl Receiver for KafkaReceiver {
                     None => std::future::pending().await,
                 }
             };
+            let news = async {
+                match &mut self.member {
+                    Some(member) => member.news.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
+                Some(news) = news => self.rebalanced(news),
                 Some(found) = self.found.recv() => match found {
-                    Ok(partitions) => self.grow(partitions),
+                    Ok(partitions) => self.grow(partitions)?,
                     Err(Problem { kind: SendErrorKind::Fatal, message }) => return Err(ReceiveError::Fatal(message)),
                     Err(problem) => return Err(ReceiveError::Retry(problem.message)),
                 },
@@ -355,11 +477,11 @@ impl Receiver for KafkaReceiver {
     }
 
     async fn seek(&mut self, lane: Lane, position: Position) -> Result<(), ReceiveError> {
-        let Some(next) = self.lanes.get_mut(&lane.partition).filter(|_| lane.signal == self.signal) else {
+        let Some(held) = self.lanes.get_mut(&lane.partition).filter(|_| lane.signal == self.signal) else {
             return Err(ReceiveError::Fatal(format!("{lane} is no lane of the topic `{}`", self.topic)));
         };
-        *next = Some(position);
-        self.events.retain(|event| !matches!(event, Event::Data(of, ..) | Event::Poison(of, ..) | Event::Gap(of, ..) if *of == lane));
+        held.next = Some(position);
+        self.forget(lane);
         self.assign(lane.partition, position)
     }
 
@@ -373,7 +495,7 @@ impl Receiver for KafkaReceiver {
     }
 
     async fn done(&mut self, lane: Lane, epoch: Epoch, position: Position) -> Result<(), Fenced> {
-        if epoch != EPOCH || !self.lanes.contains_key(&lane.partition) {
+        if self.lanes.get(&lane.partition).is_none_or(|held| held.epoch != epoch) {
             return Err(Fenced(lane));
         }
         let mut list = TopicPartitionList::new();
@@ -385,5 +507,18 @@ impl Receiver for KafkaReceiver {
             tracing::debug!(%lane, %error, "the group's offset can't be committed; the store has its own");
         }
         Ok(())
+    }
+
+    async fn fenced(&mut self, lane: Lane, epoch: Epoch) {
+        // The group's word counts: where the lane is another's, it is about to be taken away.
+        let Some(member) = &mut self.member else { return };
+        if self.lanes.get(&lane.partition).is_none_or(|held| held.epoch != epoch) {
+            return;
+        }
+        if member.taken.as_ref().is_none_or(|taken| !taken.contains(&lane.partition)) {
+            member.given.insert(lane.partition);
+        }
+        self.lanes.remove(&lane.partition);
+        self.forget(lane);
     }
 }

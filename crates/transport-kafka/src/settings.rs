@@ -21,6 +21,8 @@ const LINGER: Duration = Duration::from_millis(5);
 const REQUEST_BYTES: u64 = 1_000_000;
 /// What a receiver may hold that its owner has not taken, KiB; librdkafka's own default is 64 MiB.
 const PREFETCH_KIB: usize = 16 << 10;
+/// After how long without a sign of life a collector's partitions go to others. librdkafka's own default is 45 s, for which nobody would read them.
+const SESSION: Duration = Duration::from_secs(10);
 /// Longest wait for the answer to a question about topics.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -49,7 +51,7 @@ pub struct Config {
     pub queue_bytes: ByteSize,
     /// How long a batch may wait for the brokers before it counts as not sent; it is then sent again.
     pub send_timeout: Period,
-    /// Under which group's name a collector commits how far it is. Information for people: the store knows by itself.
+    /// Name of the collectors' group. Those with a search engine as their store share the partitions among them; how far each is the store knows by itself.
     pub group: String,
     /// How often new partitions are looked for.
     pub refresh: Period,
@@ -161,7 +163,7 @@ pub enum Mechanism {
 }
 
 /// Settings of librdkafka that are not the user's, each with the reason.
-const OURS: [(&str, &str); 31] = {
+const OURS: [(&str, &str); 33] = {
     const DURABLE: &str = "it decides when a batch counts as durable";
     const ORDER: &str = "order and uniqueness depend on it";
     const POSITION: &str = "positions are the store's";
@@ -186,6 +188,8 @@ const OURS: [(&str, &str); 31] = {
         ("enable.partition.eof", POSITION),
         ("partitioner", PARTITION),
         ("group.protocol", PARTITION),
+        ("group.instance.id", PARTITION),
+        ("partition.assignment.strategy", PARTITION),
         ("bootstrap.servers", KEY),
         ("metadata.broker.list", KEY),
         ("compression.codec", KEY),
@@ -283,6 +287,20 @@ impl Config {
         client
     }
 
+    /// What a consumer is told which shares the partitions with others of its group.
+    pub(crate) fn member(&self) -> ClientConfig {
+        let mut client = self.consumer();
+        client.set("partition.assignment.strategy", "cooperative-sticky");
+        set_unless(&mut client, "session.timeout.ms", &SESSION.as_millis().to_string());
+        // By this it sees that a topic has more partitions.
+        set_unless(
+            &mut client,
+            "topic.metadata.refresh.interval.ms",
+            &self.refresh.0.as_millis().to_string(),
+        );
+        client
+    }
+
     pub(crate) fn consumer(&self) -> ClientConfig {
         let mut client = self.client();
         client.set("group.id", &self.group);
@@ -363,7 +381,7 @@ impl Validate for Config {
         }
         if self.librdkafka.keys().all(|key| refused(key).is_none()) {
             // Says which key or value librdkafka does not know.
-            for client in [self.producer(), self.consumer()] {
+            for client in [self.producer(), self.member()] {
                 if let Err(rdkafka::error::KafkaError::ClientConfig(_, what, key, value)) =
                     client.create_native_config()
                 {

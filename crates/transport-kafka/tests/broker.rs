@@ -1,9 +1,11 @@
 //! Kafka as a transport, against a real broker: the battery, and what brokers and topics go through.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -18,10 +20,10 @@ use weir_testkit::free_port;
 use weir_testkit::kafka::{Admin, Broker};
 use weir_transport::conformance::{numbered, run, take};
 use weir_transport::{
-    Batch, Cause, DeadLetters, Event, Lane, Letter, Position, ReceiveError, Receiver, SendError,
+    Batch, Cause, DeadLetters, Epoch, Event, Lane, Letter, Position, ReceiveError, Receiver, SendError,
     SendErrorKind, Sender, envelope,
 };
-use weir_transport_kafka::{Compression, Config, Kafka, KafkaReceiver};
+use weir_transport_kafka::{Assignment, Compression, Config, Epochs, Kafka, KafkaReceiver};
 
 /// How long anything may take that must come. Generous: it is only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -63,7 +65,7 @@ async fn event(receiver: &mut KafkaReceiver) -> Event {
 
 /// Takes the lanes that are assigned, and reads each from `position`.
 async fn open(kafka: &Kafka, signal: Signal, lanes: u32, position: Position) -> KafkaReceiver {
-    let mut receiver = kafka.receiver(signal).unwrap();
+    let mut receiver = kafka.receiver(signal, Assignment::All).unwrap();
     for partition in 0..lanes {
         let Event::Assigned(lane, _) = event(&mut receiver).await else { panic!("a lane is assigned first") };
         assert_eq!(lane, Lane { signal, partition });
@@ -88,7 +90,7 @@ async fn the_battery_of(signal: Signal, compression: Compression) {
     let broker = broker();
     let config = Config { compression, ..config(&broker.address(), "battery") };
     let kafka = Kafka::new(config).unwrap();
-    run(signal, &kafka.sender(signal), || kafka.receiver(signal).unwrap()).await;
+    run(signal, &kafka.sender(signal), || kafka.receiver(signal, Assignment::All).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,6 +106,166 @@ async fn spans_pass_the_battery() {
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_pass_the_battery() {
     the_battery_of(Signal::Metrics, Compression::Lz4).await;
+}
+
+/// Draws epochs in this process alone.
+#[derive(Default)]
+struct Counter(AtomicU64);
+
+#[async_trait]
+impl Epochs for Counter {
+    async fn next(&self) -> Result<Epoch, String> {
+        Ok(Epoch(self.0.fetch_add(1, Ordering::Relaxed) + 1))
+    }
+}
+
+/// Each reader is the only member of a group of its own: the battery has several of them at a time read everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_a_group_pass_the_battery() {
+    let broker = broker();
+    let config = config(&broker.address(), "member_battery");
+    let kafka = Kafka::new(config.clone()).unwrap();
+    let (groups, epochs) = (AtomicU64::new(0), Arc::new(Counter::default()));
+    let receiver = || {
+        let group = format!("battery-{}", groups.fetch_add(1, Ordering::Relaxed));
+        let kafka = Kafka::new(Config { group, ..config.clone() }).unwrap();
+        kafka.receiver(Signal::Logs, Assignment::Shared(epochs.clone())).unwrap()
+    };
+    run(Signal::Logs, &kafka.sender(Signal::Logs), receiver).await;
+}
+
+/// A lane as all members see it: the last epoch, from where it is to be delivered, and whether somebody has it.
+type Seen = BTreeMap<Lane, (Epoch, Position, bool)>;
+
+/// Reads as an owner does that keeps positions where others of its group see them, until it is told to stop.
+async fn share(
+    mut receiver: KafkaReceiver,
+    positions: Arc<Mutex<Seen>>,
+    found: tokio::sync::mpsc::UnboundedSender<u64>,
+    mut stop: tokio::sync::oneshot::Receiver<()>,
+) {
+    let mut mine: HashMap<Lane, Epoch> = HashMap::new();
+    loop {
+        let event = tokio::select! {
+            biased;
+            _ = &mut stop => {
+                mine.keys().for_each(|lane| positions.lock().unwrap().get_mut(lane).unwrap().2 = false);
+                return;
+            }
+            event = receiver.next() => event,
+        };
+        match event {
+            Err(ReceiveError::Retry(_)) => {}
+            Err(error) => panic!("{error}"),
+            Ok(Event::Assigned(lane, epoch)) => {
+                let from = {
+                    let mut positions = positions.lock().unwrap();
+                    let (last, from, held) = positions.entry(lane).or_default();
+                    assert!(*last < epoch, "epochs of a lane grow over all members");
+                    assert!(!*held, "whoever had it was told that it is taken away");
+                    (*last, *held) = (epoch, true);
+                    *from
+                };
+                assert_eq!(mine.insert(lane, epoch), None, "it was taken away before it is given again");
+                receiver.seek(lane, from).await.unwrap();
+            }
+            Ok(Event::Revoked(lane, epoch)) => {
+                assert_eq!(mine.remove(&lane), Some(epoch));
+                positions.lock().unwrap().get_mut(&lane).unwrap().2 = false;
+            }
+            Ok(Event::Gap(..) | Event::Poison(..)) => panic!("nothing is missing"),
+            Ok(Event::Data(lane, epoch, data)) => {
+                assert_eq!(mine.get(&lane), Some(&epoch), "only what is assigned comes");
+                for (position, batch) in data {
+                    let mut positions = positions.lock().unwrap();
+                    let (last, next, _) = positions.get_mut(&lane).unwrap();
+                    assert_eq!(
+                        (*last, *next),
+                        (epoch, position),
+                        "it is read by one member at a time, in order"
+                    );
+                    *next = position.next();
+                    found.send(batch.route).unwrap();
+                }
+                let (_, next, _) = positions.lock().unwrap()[&lane];
+                receiver.done(lane, epoch, next).await.unwrap();
+            }
+        }
+    }
+}
+
+/// Members come and go under load: each message is read once, by whoever has its partition.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_a_group_share_the_partitions() {
+    let broker = broker();
+    let config = Config { partitions: 4, ..config(&broker.address(), "shared") };
+    let kafka = Kafka::new(config).unwrap();
+    let (epochs, positions) = (Arc::new(Counter::default()), Arc::new(Mutex::default()));
+    let join = || {
+        let (told, found) = tokio::sync::mpsc::unbounded_channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let receiver = kafka.receiver(Signal::Metrics, Assignment::Shared(epochs.clone())).unwrap();
+        let reading = tokio::spawn(share(receiver, positions.clone(), told, stopped));
+        (reading, found, stop)
+    };
+    let sender = kafka.sender(Signal::Metrics);
+    let mut sent = 0;
+    // Without origins they go by their number.
+    let mut feed = async || {
+        for _ in 0..8 {
+            send(&sender, Batch { origins: Vec::new(), ..numbered(Signal::Metrics, sent) }).await;
+            sent += 1;
+        }
+        sent
+    };
+    let mut seen = HashSet::new();
+    let (first, mut by_first, stop_first) = join();
+    feed().await;
+    while seen.len() < 8 {
+        assert!(seen.insert(by_first.recv().await.unwrap()), "none comes twice");
+    }
+    // A second one gets some of the partitions, and the first goes on with the others.
+    let (second, mut by_second, stop_second) = join();
+    let mut shares = (0, 0);
+    while shares.0 == 0 || shares.1 == 0 {
+        shares = (0, 0);
+        let sent = feed().await;
+        while seen.len() < sent as usize {
+            let (n, share) = tokio::select! {
+                Some(n) = by_first.recv() => (n, &mut shares.0),
+                Some(n) = by_second.recv() => (n, &mut shares.1),
+            };
+            *share += 1;
+            assert!(seen.insert(n), "none comes twice");
+        }
+    }
+    // The first leaves, and the second gets all of them.
+    stop_first.send(()).unwrap();
+    first.await.unwrap();
+    let sent = feed().await;
+    while seen.len() < sent as usize {
+        assert!(seen.insert(by_second.recv().await.unwrap()), "none comes twice");
+    }
+    stop_second.send(()).unwrap();
+    second.await.unwrap();
+}
+
+/// A store that says that a lane is another's, against the word of the group: it is assigned anew, under a higher epoch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fenced_member_gets_a_higher_epoch() {
+    let broker = broker();
+    let kafka = Kafka::new(config(&broker.address(), "fenced")).unwrap();
+    let epochs = Arc::new(Counter::default());
+    let mut receiver = kafka.receiver(Signal::Logs, Assignment::Shared(epochs)).unwrap();
+    send(&kafka.sender(Signal::Logs), numbered(Signal::Logs, 1)).await;
+    let Event::Assigned(lane, first) = event(&mut receiver).await else { panic!("a lane is assigned") };
+    receiver.fenced(lane, first).await;
+    let Event::Assigned(again, second) = event(&mut receiver).await else { panic!("it is assigned again") };
+    assert_eq!(again, lane);
+    assert!(second > first);
+    assert!(receiver.done(lane, first, Position(0)).await.is_err());
+    receiver.seek(lane, Position(0)).await.unwrap();
+    assert_eq!(take(&mut receiver, 1).await, [(Position(0), numbered(Signal::Logs, 1))]);
 }
 
 /// kill -9 of the broker while batches are under way: what was acknowledged comes, in order, and reading goes on across it.
@@ -175,7 +337,7 @@ async fn a_missing_broker_is_named() {
     assert!(matches!(error.kind, SendErrorKind::Retry { .. }), "{error}");
     assert!(error.message.contains(&address) && error.message.contains("refused"), "{error}");
     assert_eq!(*error.batch, numbered(Signal::Logs, 3), "it is handed back");
-    let mut receiver = kafka.receiver(Signal::Logs).unwrap();
+    let mut receiver = kafka.receiver(Signal::Logs, Assignment::All).unwrap();
     match tokio::time::timeout(PATIENCE, receiver.next()).await.expect("it says so") {
         Err(ReceiveError::Retry(message)) => assert!(message.contains(&address), "{message}"),
         other => panic!("{other:?}"),
@@ -190,7 +352,7 @@ async fn a_missing_topic_is_named_where_none_may_be_created() {
     let error = kafka.sender(Signal::Spans).send(numbered(Signal::Spans, 1)).await.unwrap_err();
     assert_eq!(error.kind, SendErrorKind::Fatal);
     assert!(error.message.contains("none_spans") && error.message.contains("create_topics"), "{error}");
-    let mut receiver = kafka.receiver(Signal::Spans).unwrap();
+    let mut receiver = kafka.receiver(Signal::Spans, Assignment::All).unwrap();
     assert!(
         matches!(receiver.next().await, Err(ReceiveError::Fatal(message)) if message.contains("none_spans"))
     );

@@ -202,6 +202,8 @@ pub enum ReceiveError {
 /// - After `Assigned(lane, epoch)` the owner calls `seek(lane, position)` once; then batches from `position` on come in order, each
 ///   position at most once per epoch. A position below the oldest kept one yields a [`Event::Gap`] first.
 /// - `pause(lane, true)` stops delivery of a lane soon (what is under way may still come), and keeps the assignment alive.
+/// - `fenced(lane, epoch)` says that the owner was told by its store that the lane is another's now. A transport that knows better assigns it anew,
+///   under a higher epoch; nothing of the old one comes after that.
 /// - `done(lane, epoch, position)` says that everything below `position` is durable with the receiver's owner; the log may forget it.
 #[async_trait]
 pub trait Receiver: Send {
@@ -209,4 +211,6 @@ pub trait Receiver: Send {
     async fn seek(&mut self, lane: Lane, position: Position) -> Result<(), ReceiveError>;
     async fn pause(&mut self, lane: Lane, paused: bool);
     async fn done(&mut self, lane: Lane, epoch: Epoch, position: Position) -> Result<(), Fenced>;
+    /// A log that is one process's alone has nobody to ask.
+    async fn fenced(&mut self, _lane: Lane, _epoch: Epoch) {}
 }
