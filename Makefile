@@ -2,14 +2,16 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build web libraries run test test-rust torture test-web test-e2e bench bench-full lint fmt clean
+.PHONY: help build web libraries run test test-rust test-engines torture test-web test-e2e bench bench-full lint fmt clean
 
 WEB := query-ui/web
+# Folders of tests/engines with which `make test-engines` runs.
+ENGINES ?= elasticsearch-7.17 elasticsearch-8.19 opensearch-3
 # Fleets of `make torture`.
 ROUNDS ?= 1
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 web: $(WEB)/dist/index.html ## Build the web app
 
@@ -36,6 +38,10 @@ test-rust: web libraries ## Run the tests of the Rust code, and of the whole sys
 	cargo build --workspace --all-targets
 	cargo test --workspace
 	@scripts/data-note.sh
+
+test-engines: libraries ## Run the battery of the store with further versions of search engines
+	for engine in $(ENGINES); do scripts/engine.sh $$engine || exit 1; done
+	WEIR_TEST_ENGINES="$(ENGINES)" cargo test -p weir-store-elastic --test battery
 
 torture: web libraries ## Run a generated fleet with rotations and kill -9; ROUNDS=n for several, WEIR_TEST_SEED=n for the first
 	cargo build --workspace --all-targets

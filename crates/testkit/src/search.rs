@@ -11,6 +11,8 @@ use crate::secured::{authority, certificate};
 /// How long a start may take. Idle machines take 5 s.
 const PATIENCE: Duration = Duration::from_secs(120);
 const MEMORY: &str = "-Xmx512m";
+/// Where an engine is for another Java than Debian's.
+const JAVA_OF_ITS_OWN: &str = "java/bin/java";
 
 /// Of every user of a server that asks who is there.
 pub const PASSWORD: &str = "correct-horse";
@@ -46,6 +48,11 @@ impl Engine {
 
     pub fn is_opensearch(&self) -> bool {
         self.0.starts_with("opensearch")
+    }
+
+    /// The only one without modules.
+    fn is_elasticsearch_7(&self) -> bool {
+        self.0.starts_with("elasticsearch-7")
     }
 }
 
@@ -148,13 +155,17 @@ impl SearchServer {
     /// When it does not become ready.
     pub fn resume(&mut self) {
         let (libraries, classes) = (self.folder.join("lib"), self.folder.join("classes"));
-        let mut command = Command::new("java");
+        let own_java = self.folder.join(JAVA_OF_ITS_OWN);
+        let mut command = if own_java.exists() { Command::new(own_java) } else { Command::new("java") };
         command.args(JAVA).arg(MEMORY);
-        if self.engine.is_opensearch() {
+        if self.engine.is_opensearch() || self.engine.is_elasticsearch_7() {
             command.args(["-cp", &format!("{}:{}/*", classes.display(), libraries.display()), "Node"]);
         } else {
             command.arg("--module-path").arg(libraries).args(["--add-modules", "ALL-MODULE-PATH", "-cp"]);
-            command.arg(classes).arg("Node").arg(&self.folder);
+            command.arg(classes).arg("Node");
+        }
+        if !self.engine.is_opensearch() {
+            command.arg(&self.folder);
         }
         command.arg(self.dir.path()).arg(self.port.to_string()).args(&self.settings);
         command.current_dir(self.dir.path());
