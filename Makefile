@@ -39,9 +39,9 @@ test-rust: web libraries ## Run the tests of the Rust code, and of the whole sys
 	cargo test --workspace
 	@scripts/data-note.sh
 
-test-engines: libraries ## Run the battery of the store with further versions of search engines
+test-engines: libraries ## Run the battery of the store, and rights and TLS, with further versions of search engines
 	for engine in $(ENGINES); do scripts/engine.sh $$engine || exit 1; done
-	WEIR_TEST_ENGINES="$(ENGINES)" cargo test -p weir-store-elastic --test battery
+	WEIR_TEST_ENGINES="$(ENGINES)" cargo test -p weir-store-elastic --test battery --test secured
 
 torture: web libraries ## Run a generated fleet with rotations and kill -9; ROUNDS=n for several, WEIR_TEST_SEED=n for the first
 	cargo build --workspace --all-targets
