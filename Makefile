@@ -39,9 +39,11 @@ test-rust: web libraries ## Run the tests of the Rust code, and of the whole sys
 	cargo test --workspace
 	@scripts/data-note.sh
 
-test-engines: libraries ## Run the battery of the store, and rights and TLS, with further versions of search engines
-	for engine in $(ENGINES); do scripts/engine.sh $$engine || exit 1; done
+test-engines: web libraries ## Run with further versions of search engines, and a real OpenTelemetry Collector
+	for engine in $(ENGINES) kafka otelcol; do scripts/engine.sh $$engine || exit 1; done
+	cargo build --workspace --all-targets
 	WEIR_TEST_ENGINES="$(ENGINES)" cargo test -p weir-store-elastic --test battery --test secured
+	cargo test -p weir-tests --test otelcol
 
 torture: web libraries ## Run a generated fleet with rotations and kill -9; ROUNDS=n for several, WEIR_TEST_SEED=n for the first
 	cargo build --workspace --all-targets

@@ -4,6 +4,7 @@
 
 mod engine;
 pub mod kafka;
+pub mod otelcol;
 mod process;
 pub mod search;
 pub mod secured;
