@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::JoinHandle;
 use weir_model::Signal;
-use weir_testkit::kafka::{Broker, Cluster};
+use weir_testkit::kafka::{Admin, Broker, Cluster};
 use weir_testkit::search::{Engine, SearchServer};
 use weir_testkit::secured::{PASSWORD, SecuredBroker, USER};
 use weir_tests::client::{Client, LOOK_EVERY, wait_for_health};
@@ -264,4 +264,35 @@ async fn collectors_share_the_partitions() {
     for client in clients {
         client.server.stop().unwrap();
     }
+}
+
+/// A topic gets more partitions while agent and collector run and across restarts of each, the agent's with lines under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn grown_topics_lose_nothing() {
+    let broker = Broker::start(&[]);
+    let mut fleet = Fleet::new(vec![broker.address()]);
+    let admin = Admin::new(&broker.address());
+    let mut client = fleet.collector();
+    let mut agent = fleet.agent();
+    fleet.feed.write(300);
+    fleet.feed.export(&agent, 300).await;
+    fleet.all_is_found(&client).await;
+    for partitions in [5, 7] {
+        admin.grow("otlp_logs", partitions).await;
+        admin.grow("otlp_spans", partitions).await;
+        fleet.feed.write(300);
+        fleet.feed.export(&agent, 300).await;
+        fleet.all_is_found(&client).await;
+        // It knows the new ones from now on; lines that were sent already go to others.
+        fleet.feed.write(300);
+        agent.kill();
+        agent = fleet.agent();
+        fleet.feed.export(&agent, 300).await;
+        fleet.all_is_found(&client).await;
+        client.server.kill();
+        client = fleet.collector();
+    }
+    fleet.all_is_found(&client).await;
+    agent.stop().unwrap();
+    client.server.stop().unwrap();
 }
