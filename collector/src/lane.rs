@@ -53,7 +53,7 @@ pub(crate) struct SignalLoop {
     epochs: HashMap<Lane, Epoch>,
     /// Something is written that is not committed.
     uncommitted: bool,
-    /// Something was refused and is not among the dead letters: nothing may be committed.
+    /// Something was refused and is not among the dead letters, and the process is to end: nothing may be committed.
     unkept: bool,
     /// When the next commit is due.
     due: Instant,
@@ -95,7 +95,7 @@ impl SignalLoop {
             if let Some(event) = event {
                 self.handle(event, &shutdown).await?;
             }
-            if Instant::now() >= self.due {
+            if Instant::now() >= self.due && !self.unkept {
                 self.commit(&shutdown).await?;
                 self.stats.waits(self.signal, 0);
             }

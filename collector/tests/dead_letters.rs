@@ -20,11 +20,12 @@ const LANE: Lane = Lane { signal: Signal::Spans, partition: 0 };
 /// How long a test waits for what must come. Generous: it is only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A store that counts its commits.
+/// A store that counts what it is asked, and remembers up to where it has committed.
 #[derive(Default)]
 struct Counted {
     store: MemoryStore,
-    commits: AtomicU64,
+    writes: AtomicU64,
+    committed: AtomicU64,
 }
 
 #[async_trait]
@@ -39,12 +40,15 @@ impl Writer for Counted {
         epoch: Epoch,
         batches: &[(Position, Batch)],
     ) -> Result<Report, WriteError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
         self.store.write(lane, epoch, batches).await
     }
 
     async fn sync(&self, signal: Signal) -> Result<Vec<(Lane, Position)>, WriteError> {
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        self.store.sync(signal).await
+        let lanes = self.store.sync(signal).await?;
+        let position = lanes.iter().map(|(_, position)| position.0).max();
+        self.committed.fetch_max(position.unwrap_or(0), Ordering::Relaxed);
+        Ok(lanes)
     }
 }
 
@@ -79,48 +83,66 @@ fn batch() -> Batch {
     sample::batch(Signal::Spans, Vec::new(), body.finish())
 }
 
+async fn wait_until(wanted: impl Fn() -> bool) {
+    let waiting = async {
+        while !wanted() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("it comes");
+}
+
+/// A collector that reads a log anew, as after a crash, with its store and what stops it.
+struct Run {
+    store: Arc<Counted>,
+    stats: weir_collector::Stats,
+    shutdown: CancellationToken,
+    running: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+impl Run {
+    fn start(log: &MemoryLog, shelf: &Arc<Shelf>, commit_every: Duration) -> Self {
+        let store = Arc::new(Counted::default());
+        let receivers: Vec<(Signal, Box<dyn Receiver>)> = vec![(Signal::Spans, Box::new(log.receiver()))];
+        let policy = Policy { commit_every, commit_bytes: 1 << 20 };
+        let dead_letters: Option<Arc<dyn DeadLetters>> = Some(shelf.clone());
+        let (metrics, health) = (Metrics::default(), Health::default());
+        let collector = build(receivers, store.clone(), dead_letters, policy, &metrics, health);
+        let (stats, shutdown) = (collector.stats(), CancellationToken::new());
+        Self { store, stats, running: tokio::spawn(collector.run(shutdown.clone())), shutdown }
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.expect("no panic").expect("no error");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_committed_before_they_are_kept() {
     let log = MemoryLog::new(LANE);
     let refused = Groups::new(&batch().body).count() as u64;
-    log.send(batch()).await.unwrap();
     let shelf = Arc::new(Shelf::default());
-    for works in [false, true] {
-        shelf.works.store(works, Ordering::Relaxed);
-        shelf.asked.store(0, Ordering::Relaxed);
-        // As after a crash, each time: what was not committed is delivered again.
-        let store = Arc::new(Counted::default());
-        let receivers: Vec<(Signal, Box<dyn Receiver>)> = vec![(Signal::Spans, Box::new(log.receiver()))];
-        let policy = Policy { commit_every: Duration::from_millis(10), commit_bytes: 1 };
-        let dead_letters: Option<Arc<dyn DeadLetters>> = Some(shelf.clone());
-        let collector =
-            build(receivers, store.clone(), dead_letters, policy, &Metrics::default(), Health::default());
-        let stats = collector.stats();
-        let shutdown = CancellationToken::new();
-        let running = tokio::spawn(collector.run(shutdown.clone()));
-        let wanted = || match works {
-            false => shelf.asked.load(Ordering::Relaxed) >= 3,
-            true => store.commits.load(Ordering::Relaxed) > 0,
-        };
-        let waiting = async {
-            while !wanted() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, waiting).await.expect("it comes");
-        shutdown.cancel();
-        running.await.expect("no panic").expect("no error");
-        let kept = shelf.letters.lock().unwrap().len() as u64;
-        assert_eq!(stats.counts(Signal::Spans).dead_letters, kept);
-        assert_eq!(stats.counts(Signal::Spans).refused, refused);
-        match works {
-            false => assert_eq!((store.commits.load(Ordering::Relaxed), kept), (0, 0)),
-            true => assert_eq!(kept, 1),
-        }
-    }
+
+    // A commit of what came before is due while the letters can't be kept, and when it is to end.
+    let run = Run::start(&log, &shelf, Duration::from_millis(200));
+    log.send(sample::batch(Signal::Spans, Vec::new(), sample::spans(0, 2).body.to_vec())).await.unwrap();
+    wait_until(|| run.store.writes.load(Ordering::Relaxed) == 1).await;
+    log.send(batch()).await.unwrap();
+    wait_until(|| shelf.asked.load(Ordering::Relaxed) >= 3).await;
+    let (store, stats) = (run.store.clone(), run.stats.clone());
+    run.stop().await;
+    assert!(store.committed.load(Ordering::Relaxed) <= 1, "the second batch is not committed");
+    assert_eq!((stats.counts(Signal::Spans).dead_letters, stats.counts(Signal::Spans).refused), (0, refused));
+
+    shelf.works.store(true, Ordering::Relaxed);
+    let run = Run::start(&log, &shelf, Duration::from_millis(10));
+    wait_until(|| run.store.committed.load(Ordering::Relaxed) == 2).await;
+    assert_eq!(run.stats.counts(Signal::Spans).dead_letters, 1);
+    run.stop().await;
     let letters = shelf.letters.lock().unwrap();
-    let letter = &letters[0];
-    assert_eq!((letter.lane, letter.position, letter.records), (LANE, Position(0), refused));
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!((letter.lane, letter.position, letter.records), (LANE, Position(1), refused));
     assert_eq!(letter.cause, WITHOUT_IDS);
     let records: Vec<_> =
         Groups::new(&letter.body).flat_map(|group| group.records().collect::<Vec<_>>()).collect();
