@@ -290,7 +290,8 @@ pub(crate) struct SourcesParams {
     /// Default 1,000.
     #[param(minimum = 1, maximum = 1_000)]
     pub(crate) limit: Option<usize>,
-    /// How many are left out first. Default 0.
+    /// How many are left out first. Default none.
+    #[param(minimum = 1, maximum = 1_000_000)]
     pub(crate) skip: Option<usize>,
 }
 

@@ -40,7 +40,7 @@ fn samples(parameter: &str) -> (&'static [&'static str], &'static [&'static str]
         "key" => (&["service", "host.name", "nosuch"], &[]),
         "prefix" => (&["", "s", "none such"], &[]),
         "cursor" => (&[], &["x", "1~2~3"]),
-        "limit" | "buckets" | "points" => (&[], &["x", "-1", "1.5"]),
+        "limit" | "skip" | "buckets" | "points" => (&[], &["x", "-1", "1.5"]),
         other => panic!("`{other}` has no samples: add some to this test"),
     }
 }

@@ -227,8 +227,11 @@ impl Asker {
     async fn collector(&self, base: &str) -> anyhow::Result<(Vec<CollectorSource>, Vec<Records>)> {
         let mut sources = Vec::new();
         loop {
-            let url =
-                format!("{}/api/v1/ledger?limit={PAGE}&skip={}", base.trim_end_matches('/'), sources.len());
+            let skip = match sources.len() {
+                0 => String::new(),
+                known => format!("&skip={known}"),
+            };
+            let url = format!("{}/api/v1/ledger?limit={PAGE}{skip}", base.trim_end_matches('/'));
             let page: CollectorLedger = self.get(&url).await?;
             let more = !page.sources.is_empty();
             sources.extend(page.sources);

@@ -22,6 +22,8 @@ use crate::params::{Limit, Params, SourcesParams};
 
 /// Sources in one answer.
 const SOURCES: Limit = Limit { name: "limit", default: 1_000, max: 1_000 };
+/// Sources before those of an answer.
+const SKIPPED: Limit = Limit { name: "skip", default: 1, max: 1_000_000 };
 
 /// What became of everything that came.
 #[derive(Debug, Serialize, ToSchema)]
@@ -115,6 +117,7 @@ pub(crate) async fn ledger(
     Params(params): Params<SourcesParams>,
 ) -> Result<Json<Ledger>, ApiError> {
     let shown = SOURCES.of(params.limit)?;
+    let skipped = params.skip.map_or(Ok(0), |skip| SKIPPED.of(Some(skip)))?;
     // Before the snapshot: what is acknowledged by then is in it or on its way.
     let agents: BTreeMap<Incarnation, SourceStatus> =
         app.deps.status.sources().into_iter().map(|source| (source.incarnation, source)).collect();
@@ -145,7 +148,7 @@ pub(crate) async fn ledger(
         source(path, incarnation, agents.get(&incarnation), rows, &counts)
     };
     Ok(Json(Ledger {
-        sources: named.into_iter().skip(params.skip.unwrap_or(0)).take(shown).map(source).collect(),
+        sources: named.into_iter().skip(skipped).take(shown).map(source).collect(),
         total,
         records: app.deps.status.counts().into_iter().map(Records::from).collect(),
     }))
