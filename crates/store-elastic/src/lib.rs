@@ -59,6 +59,8 @@ pub use settings::Config;
 /// How long a query waits until the engine has room for one more point in time, and how long from try to try.
 const OPENING: Duration = Duration::from_secs(10);
 const OPENING_PAUSE: Duration = Duration::from_millis(50);
+/// How long a query waits for shards that are not there: those of an index that is being made, or of a node that has just started, come within moments.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -198,6 +200,11 @@ impl ElasticStore {
     }
 }
 
+/// Jittered, so that those who wait do not come again together.
+fn pause() -> Duration {
+    OPENING_PAUSE.mul_f64(rand::random_range(0.5..1.5))
+}
+
 impl Inner {
     fn place(&self) -> Place<'_> {
         Place { client: &self.client, index: &self.meta, bulk: &self.bulk }
@@ -223,6 +230,10 @@ impl Inner {
         loop {
             match self.family.open_pit(&self.client, &self.names.all()).await {
                 Err(Error::Refused { status: 429, .. }) if begun.elapsed() < OPENING => {}
+                Err(Error::Refused { status: 503, .. }) if begun.elapsed() < SETTLING => {
+                    tokio::time::sleep(pause()).await;
+                    continue;
+                }
                 done => return done,
             }
             match self.kept.oldest() {
@@ -232,7 +243,7 @@ impl Inner {
                         view.give_back().await?;
                     }
                 }
-                None => tokio::time::sleep(OPENING_PAUSE.mul_f64(rand::random_range(0.5..1.5))).await,
+                None => tokio::time::sleep(pause()).await,
             }
         }
     }

@@ -107,6 +107,7 @@ async fn refuses(engine: &Engine) {
     if engine.is_opensearch() {
         lists_give_way_before_there_are_too_many(&url).await;
     }
+    shards_that_come_are_waited_for(&url).await;
     old_indices_are_deleted(&url).await;
     a_killed_server_loses_and_doubles_nothing(&mut server).await;
 }
@@ -202,6 +203,23 @@ async fn lists_give_way_before_there_are_too_many(url: &str) {
         assert_eq!(rest.items.iter().map(sample::number).collect::<Vec<_>>(), [5, 4, 3, 2, 1, 0]);
     }
     web::put(url, "_cluster/settings", &limit(None)).await;
+}
+
+/// An index whose shard has no node yet, as one has that is being made: a query waits for it rather than fail, or answer without it.
+async fn shards_that_come_are_waited_for(url: &str) {
+    let store = open(&config(url, "coming")).await;
+    write(&store, 0, &sample::logs(0, 10)).await.unwrap();
+    let needs = |node: Option<&str>| json!({ "index.routing.allocation.require._name": node });
+    let index = json!({ "settings": needs(Some("nobody")) });
+    web::put(url, "coming-logs-2020.01.01?wait_for_active_shards=0", &index).await;
+    let query = RecordQuery { filter: Filter::All, range: TimeRange::ALL };
+    let refused = store.snapshot().await.map(|_| ()).expect_err("it does not come");
+    assert_eq!(refused.kind, StoreErrorKind::Retry, "{refused}");
+    let needs_none = needs(None);
+    let (asked, ()) =
+        tokio::join!(store.snapshot(), web::put(url, "coming-logs-2020.01.01/_settings", &needs_none));
+    let counted = asked.unwrap().aggregate(Signal::Logs, &query, &Agg::Count).await.unwrap();
+    assert!(matches!(counted, Table::Count(total) if total.value == 10), "{counted:?}");
 }
 
 async fn old_indices_are_deleted(url: &str) {
