@@ -7,7 +7,7 @@ use weir_model::{Incarnation, Signal, identity};
 use weir_store::{RangeSet, Refusals, Report, WITHOUT_IDS, WriteError};
 use weir_transport::{Batch, Epoch, Lane, Position};
 
-use super::{Intake, Part};
+use super::{Intake, Part, State};
 use crate::columns::class;
 use crate::error::Error;
 use crate::identities;
@@ -97,9 +97,10 @@ impl Part {
         report: &mut Report,
     ) -> TailBatch {
         let mut tail = TailBatch::new(lane, batch.body.clone());
+        let repeats = self.repeats(lane, batch);
         for group in Groups::new(&batch.body) {
             let incarnation = incarnation(batch, &group);
-            let stored = incarnation.and_then(|incarnation| self.stored(lane, batch, incarnation));
+            let stored = incarnation.filter(|_| repeats).map(|incarnation| self.stored(lane, incarnation));
             let before = |attrs: Attrs<'_>| match &stored {
                 Some(stored) => offset_of(attrs).is_some_and(|offset| stored.contains(offset)),
                 None => false,
@@ -148,22 +149,33 @@ impl Part {
         tail
     }
 
-    /// What is stored of a source, where the batch may repeat some of it.
+    /// Whether a batch may repeat some of what is stored.
+    fn repeats(&self, lane: Lane, batch: &Batch) -> bool {
+        let state = self.state.lock();
+        let mut origins = batch.origins.iter();
+        origins
+            .any(|origin| self.sets(&state, lane, origin.incarnation).any(|set| set.overlaps(&origin.range)))
+    }
+
+    /// What is stored of a source.
+    fn stored(&self, lane: Lane, incarnation: Incarnation) -> RangeSet {
+        let state = self.state.lock();
+        self.sets(&state, lane, incarnation).flat_map(RangeSet::iter).collect()
+    }
+
+    /// The ranges of a source that count for a lane.
     ///
     /// A range of log lines counts in whichever lane it came, since a source's lines are in one, and in another only after lanes were added. The
     /// spans of one range are in several lanes, so that each lane's ranges tell of its own spans alone.
-    fn stored(&self, lane: Lane, batch: &Batch, incarnation: Incarnation) -> Option<RangeSet> {
-        let state = self.state.lock();
-        let (state, signal) = (&*state, self.signal);
-        let sets = |incarnation| {
-            let lanes = state.lanes.keys().filter(move |at| **at == lane.partition || signal == Signal::Logs);
-            lanes.filter_map(move |at| state.ledger.set(incarnation, *at))
-        };
-        let again = batch
-            .origins
-            .iter()
-            .any(|origin| sets(origin.incarnation).any(|set| set.overlaps(&origin.range)));
-        again.then(|| sets(incarnation).flat_map(RangeSet::iter).collect())
+    fn sets<'a>(
+        &self,
+        state: &'a State,
+        lane: Lane,
+        incarnation: Incarnation,
+    ) -> impl Iterator<Item = &'a RangeSet> + use<'a> {
+        let signal = self.signal;
+        let lanes = state.lanes.keys().filter(move |at| **at == lane.partition || signal == Signal::Logs);
+        lanes.filter_map(move |at| state.ledger.set(incarnation, *at))
     }
 }
 
