@@ -88,6 +88,8 @@ export const test = base.extend<Options, { weir: Weir }>({
       if (m.type() === 'error' && !tolerated?.test(m.text())) errors.push(m.text());
     });
     await use(page);
+    // A route that still waits for the server when its page goes would fail the next test.
+    await page.unrouteAll({ behavior: 'wait' });
     expect(errors, 'errors that the page logged').toEqual([]);
   },
 });
