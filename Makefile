@@ -7,8 +7,9 @@ SHELL := /bin/bash
 WEB := query-ui/web
 # Folders of tests/engines with which `make test-engines` runs.
 ENGINES ?= elasticsearch-7.17 elasticsearch-8.19 opensearch-3
-# Fleets of `make torture`.
+# How many fleets `make torture` runs, and the seed of the first.
 ROUNDS ?= 1
+SEED ?= 12
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,10 +46,14 @@ test-engines: web libraries ## Run with further versions of search engines, and 
 	WEIR_TEST_ENGINES="$(ENGINES)" cargo test -p weir-store-elastic --test battery --test secured
 	cargo test -p weir-tests --test otelcol
 
-torture: web libraries ## Run a generated fleet with rotations and kill -9; ROUNDS=n for several, WEIR_TEST_SEED=n for the first
+torture: web libraries ## Run generated fleets with rotations, faults and kill -9; ROUNDS=n for several seeds, SEED=n for the first
+	@for engine in kafka opensearch; do scripts/engine.sh $$engine || exit 1; done
 	cargo build --workspace --all-targets
-	@first=$${WEIR_TEST_SEED:-12}; for seed in $$(seq $$first $$((first + $(ROUNDS) - 1))); do \
-	  WEIR_TEST_SEED=$$seed cargo test -p weir-tests --test generated -- --nocapture || exit 1; done
+	@for seed in $$(seq $(SEED) $$(($(SEED) + $(ROUNDS) - 1))); do \
+	  export WEIR_TEST_SEED=$$seed WEIR_TEST_BLOWS=12 WEIR_TEST_BROKERS=$$((seed % 2 * 2 + 1)); \
+	  for test in generated storm; do \
+	    cargo test -p weir-tests --test $$test -- --nocapture --test-threads 1 || { echo "it failed with SEED=$$seed"; exit 1; }; \
+	  done; done
 
 test-web: web ## Run the tests of the web app
 	cd $(WEB) && $$(../../scripts/npm.sh) test

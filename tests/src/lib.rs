@@ -3,6 +3,7 @@
 pub mod client;
 pub mod disk;
 pub mod feed;
+pub mod found;
 pub mod generator;
 pub mod http;
 pub mod input;

@@ -10,6 +10,7 @@ use rdkafka::client::DefaultClientContext;
 
 use crate::engine::{self, JAVA};
 use crate::process::{Process, free_port};
+use crate::proxy::Proxy;
 
 /// Any id will do; a folder keeps the one that it was formatted with.
 const CLUSTER: &str = "V2VpclRlc3RDbHVzdGVyMQ";
@@ -29,17 +30,26 @@ pub struct Broker {
     process: Option<Process>,
 }
 
-/// Where a broker listens: for clients, as a controller, and for clients that log in over TLS.
+/// Where a broker listens: for clients, as a controller, for clients that log in over TLS, and for clients that come through a proxy, with the
+/// proxy's own port behind it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
     clients: u16,
     controllers: u16,
     secured: Option<u16>,
+    proxied: Option<(u16, u16)>,
 }
 
 impl Ports {
     fn free() -> Self {
-        Self { clients: free_port(), controllers: free_port(), secured: None }
+        Self { clients: free_port(), controllers: free_port(), secured: None, proxied: None }
+    }
+
+    /// With a proxy, which runs from now on.
+    fn with_proxy() -> (Self, Proxy) {
+        let port = free_port();
+        let proxy = Proxy::start(port);
+        (Self { proxied: Some((port, proxy.port())), ..Self::free() }, proxy)
     }
 
     pub(crate) fn with_secured(port: u16) -> Self {
@@ -133,17 +143,31 @@ impl Cluster {
     /// # Panics
     /// When Kafka was not fetched, or does not start.
     pub fn start() -> Self {
+        Self::of(&[Ports::free(), Ports::free(), Ports::free()])
+    }
+
+    /// Starts so many brokers, each with a proxy in front of it, by whose ports alone clients know them that come through one. Past the proxies
+    /// they are reached at [`Self::addresses`].
+    ///
+    /// # Panics
+    /// When Kafka was not fetched, or does not start.
+    pub fn start_behind_proxies(brokers: usize) -> (Self, Vec<Proxy>) {
+        let (all, proxies): (Vec<Ports>, _) = (0..brokers).map(|_| Ports::with_proxy()).unzip();
+        (Self::of(&all), proxies)
+    }
+
+    fn of(all: &[Ports]) -> Self {
+        let copies = all.len().to_string();
         let settings = [
-            ("default.replication.factor", "3"),
-            ("min.insync.replicas", "2"),
-            ("offsets.topic.replication.factor", "3"),
+            ("default.replication.factor", copies.as_str()),
+            ("min.insync.replicas", if all.len() > 1 { "2" } else { "1" }),
+            ("offsets.topic.replication.factor", &copies),
             ("leader.imbalance.check.interval.seconds", "1"),
             ("leader.imbalance.per.broker.percentage", "0"),
         ];
-        let all = [Ports::free(), Ports::free(), Ports::free()];
-        // None is ready before two of them are.
+        // None is ready before most of them are.
         let brokers = std::thread::scope(|scope| {
-            let start = |at| scope.spawn(move || Broker::node(at, &all, &settings, &[]));
+            let start = |at| scope.spawn(move || Broker::node(at, all, &settings, &[]));
             let starting: Vec<_> = (0..all.len()).map(start).collect();
             starting.into_iter().map(|one| one.join().expect("a broker starts")).collect()
         });
@@ -255,17 +279,21 @@ impl Admin {
 
 /// Short sessions make a start after kill -9 take 3 s instead of 14.
 fn properties(data: &Path, at: usize, all: &[Ports], settings: &[(&str, &str)]) -> String {
-    let Ports { clients, controllers, secured } = all[at];
-    let secured = secured.map_or(String::new(), |port| format!(",SECURED://127.0.0.1:{port}"));
+    let Ports { clients, controllers, secured, proxied } = all[at];
+    let listener = |name: &str, port: Option<u16>| {
+        port.map_or(String::new(), |port| format!(",{name}://127.0.0.1:{port}"))
+    };
+    let more = listener("SECURED", secured) + &listener("PROXIED", proxied.map(|(port, _)| port));
+    let told = listener("SECURED", secured) + &listener("PROXIED", proxied.map(|(_, proxy)| proxy));
     let voter = |(at, ports): (usize, &Ports)| format!("{}@127.0.0.1:{}", at + 1, ports.controllers);
     let voters: Vec<String> = all.iter().enumerate().map(voter).collect();
     let mut text = format!(
         "process.roles=broker,controller
 node.id={}
 controller.quorum.voters={}
-listeners=PLAINTEXT://127.0.0.1:{clients},CONTROLLER://127.0.0.1:{controllers}{secured}
-advertised.listeners=PLAINTEXT://127.0.0.1:{clients}{secured}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURED:SASL_SSL
+listeners=PLAINTEXT://127.0.0.1:{clients},CONTROLLER://127.0.0.1:{controllers}{more}
+advertised.listeners=PLAINTEXT://127.0.0.1:{clients}{told}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURED:SASL_SSL,PROXIED:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={}

@@ -6,6 +6,7 @@ mod engine;
 pub mod kafka;
 pub mod otelcol;
 mod process;
+pub mod proxy;
 pub mod search;
 pub mod secured;
 

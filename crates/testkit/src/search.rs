@@ -141,6 +141,11 @@ impl SearchServer {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// kill -9, as a crash; what it holds stays.
     ///
     /// # Panics

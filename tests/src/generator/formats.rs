@@ -111,7 +111,7 @@ impl Format {
         };
         match self {
             Self::Json => json(rng, &event, line),
-            Self::Spring => spring(&event, line),
+            Self::Spring => spring(rng, &event, line),
             Self::Logfmt => logfmt(&event, line),
             Self::Python => python(&event, line),
             Self::Docker => docker(rng, &event, line),
@@ -174,14 +174,27 @@ fn java(event: &Event) -> Option<(String, &'static str)> {
     })
 }
 
-fn spring(event: &Event, line: Line) -> Written {
+fn spring(rng: &mut StdRng, event: &Event, line: Line) -> Written {
     let ids = event.trace.as_ref().map_or(",".to_owned(), |t| format!("{},{}", t.trace, t.span));
     let time = &rfc3339(event.time)[..23];
     let head = format!(
         "{time}Z {:>5} [order,{ids}] 7 --- [nio-8080-exec-1] org.shop.order.OrderService : {}",
         event.level, event.message
     );
-    lines(head, java(event), Line { time: Some(millis(event.time)), ..line })
+    let trace = java(event).map(|(trace, name)| match rng.random_ratio(1, 3) {
+        true => (crashed(rng, &trace), "a stack trace cut by a crash"),
+        false => (trace, name),
+    });
+    lines(head, trace, Line { time: Some(millis(event.time)), ..line })
+}
+
+/// A trace whose process died within one of its frames. What is started next goes on writing there.
+fn crashed(rng: &mut StdRng, trace: &str) -> String {
+    let frames: Vec<usize> = trace.match_indices("\n\tat ").map(|(at, _)| at).collect();
+    let frame = *frames.choose(rng).expect("it has frames");
+    let whole = trace[frame + 1..].find('\n').expect("a line follows");
+    let cut = frame + 2 + rng.random_range(0..whole);
+    format!("{}Starting OrderService using Java 17", &trace[..cut])
 }
 
 fn logfmt(event: &Event, line: Line) -> Written {

@@ -1,0 +1,384 @@
+//! The whole system in a storm: a generated fleet whose files are rotated all the while is followed by an agent, carried by a real Kafka and
+//! stored by a collector, in tantivy or in a real OpenSearch. Under load, at moments that a seed draws, each of them is killed, while proxies in
+//! front of the servers harm what passes. In the end everything heals: what went in is found again, exactly, and both ends' ledgers say so.
+//!
+//! The seed is printed; `WEIR_TEST_SEED` takes it again. It decides what is made and what happens, while the machine decides how far each part has
+//! come by then. `WEIR_TEST_BLOWS` is how often something is killed, `WEIR_TEST_BROKERS` how many brokers there are.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use tokio::task::{JoinHandle, block_in_place};
+use weir_testkit::free_port;
+use weir_testkit::kafka::Cluster;
+use weir_testkit::proxy::{Fault, Proxy};
+use weir_testkit::search::{Engine, SearchServer};
+use weir_tests::client::{Client, LOOK_EVERY};
+use weir_tests::found;
+use weir_tests::generator::Fleet;
+use weir_tests::http::Http;
+use weir_tests::server::{Server, binary};
+
+/// The storm where none is asked for.
+const SEED: u64 = 12;
+/// Memory that neither agent nor collector may have in the end, bytes.
+const MEMORY_BYTES: u64 = 512 << 20;
+/// Calls before the agent starts.
+const BEFORE: usize = 60;
+/// Pause between two calls of the fleet.
+const PACE: Duration = Duration::from_millis(30);
+/// Calls that the fleet makes by itself, however long something takes to start.
+const AHEAD: u64 = 40;
+/// Calls for each of which a file is rotated once.
+const ROTATE: u32 = 12;
+
+fn number(variable: &str, default: u64) -> u64 {
+    let given = std::env::var(variable).ok();
+    given.map_or(default, |given| given.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+/// A fleet that goes on making calls until it is told to stop.
+struct Load {
+    /// Calls so far, and how many there may be.
+    calls: Arc<AtomicU64>,
+    allowed: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    running: JoinHandle<Fleet>,
+}
+
+impl Load {
+    fn start(mut fleet: Fleet, seed: u64, otlp: String) -> Self {
+        let (calls, allowed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(AHEAD)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (count, most, stopped) = (calls.clone(), allowed.clone(), stop.clone());
+        let running = tokio::spawn(async move {
+            let (http, mut chance) = (Http::default(), StdRng::seed_from_u64(seed));
+            while !stopped.load(Ordering::Relaxed) {
+                if count.load(Ordering::Relaxed) < most.load(Ordering::Relaxed) {
+                    fleet.step();
+                    if chance.random_ratio(1, ROTATE) {
+                        fleet.rotate();
+                    }
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                send(&mut fleet, &http, &otlp).await;
+                tokio::time::sleep(PACE).await;
+            }
+            fleet
+        });
+        Self { calls, allowed, stop, running }
+    }
+
+    /// Waits until so many more calls were made.
+    async fn goes_on(&self, calls: u64) {
+        let until = self.calls.load(Ordering::Relaxed) + calls;
+        self.allowed.store(until + AHEAD, Ordering::Relaxed);
+        while self.calls.load(Ordering::Relaxed) < until {
+            assert!(!self.running.is_finished(), "the fleet has failed");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn stop(self) -> Fleet {
+        self.stop.store(true, Ordering::Relaxed);
+        self.running.await.unwrap()
+    }
+}
+
+/// Sends what is ready. False when the agent is gone; what it did not acknowledge is sent again later.
+async fn send(fleet: &mut Fleet, http: &Http, otlp: &str) -> bool {
+    while let Some(request) = fleet.request() {
+        if !http.export_spans(otlp, &request).await {
+            fleet.again(request);
+            return false;
+        }
+    }
+    true
+}
+
+/// What can be killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Agent,
+    Collector,
+    Broker,
+    SearchEngine,
+}
+
+/// Everything that can happen to what passes a proxy.
+fn faults(chance: &mut StdRng) -> Vec<Fault> {
+    let mut faults = vec![
+        Fault::None,
+        Fault::Latency(Duration::from_millis(chance.random_range(1..300))),
+        Fault::Slow(chance.random_range(2_000..50_000)),
+        Fault::Reset,
+        Fault::Blackhole,
+        Fault::Cut(chance.random_range(1..20_000)),
+        Fault::Refuse,
+    ];
+    faults.shuffle(chance);
+    faults
+}
+
+/// A search engine, and the proxy in front of it.
+struct Search {
+    server: SearchServer,
+    proxy: Proxy,
+}
+
+/// Everything that can be harmed.
+struct System {
+    folder: tempfile::TempDir,
+    begun: Instant,
+    kafka: Cluster,
+    proxies: Vec<Proxy>,
+    search: Option<Search>,
+    /// Where the agent takes spans, and tells of itself.
+    ports: [String; 2],
+    agent: Option<Server>,
+    collector: Option<Client>,
+}
+
+impl System {
+    fn start(folder: tempfile::TempDir, brokers: usize, with_search: bool) -> Self {
+        let (kafka, proxies) = Cluster::start_behind_proxies(brokers);
+        let search = with_search.then(|| {
+            let server = SearchServer::start(&Engine::opensearch(), &[]);
+            let proxy = Proxy::start(server.port());
+            Search { server, proxy }
+        });
+        let ports = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+        let mut system = Self {
+            folder,
+            begun: Instant::now(),
+            kafka,
+            proxies,
+            search,
+            ports,
+            agent: None,
+            collector: None,
+        };
+        system.start_agent();
+        system.start_collector();
+        system
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// One file for all roles.
+    fn config(&self) -> String {
+        let brokers: Vec<String> =
+            self.proxies.iter().map(|proxy| format!("127.0.0.1:{}", proxy.port())).collect();
+        let store = match &self.search {
+            None => "shard_records: 4000".to_owned(),
+            Some(search) => {
+                format!(
+                    "elastic: {{ urls: [\"http://127.0.0.1:{}\"], replicas: 0, refresh: 200ms }}",
+                    search.proxy.port()
+                )
+            }
+        };
+        format!(
+            r#"agent:
+  host_metrics: 0s
+  sources:
+    - include: ["{}/*.log*"]
+      path_pattern: "/(?<service>[a-z]+)[^/]*$"
+      attributes: {{ service.name: "${{service}}" }}
+      format: {{ zone: "UTC" }}
+forward:
+  to: kafka
+kafka:
+  brokers: {brokers:?}
+  partitions: 3
+  send_timeout: 2s
+  refresh: 500ms
+  librdkafka: {{ session.timeout.ms: "6000", reconnect.backoff.max.ms: "1000" }}
+collector:
+  commit_every: 200ms
+  commit_bytes: 128KiB
+store:
+  # The fleet's days are long past.
+  retain_age: 36500d
+  {store}
+"#,
+            self.path("logs").display()
+        )
+    }
+
+    fn start_agent(&mut self) {
+        let [otlp, admin] = &self.ports;
+        let env = [("WEIR_AGENT__OTLP_HTTP", otlp.as_str()), ("WEIR_AGENT__ADMIN", admin)];
+        self.agent = Some(Server::role("agent", &self.path("agent"), &self.config(), &env).unwrap());
+    }
+
+    fn start_collector(&mut self) {
+        let server = Server::role("collector", &self.path("collector"), &self.config(), &[]).unwrap();
+        self.collector = Some(Client::new(server));
+    }
+
+    fn client(&self) -> &Client {
+        self.collector.as_ref().expect("it runs")
+    }
+
+    fn otlp(&self) -> String {
+        format!("http://{}", self.ports[0])
+    }
+
+    /// The proxies in front of one server: that of the search engine, or one of Kafka's or all.
+    fn some_proxies(&self, chance: &mut StdRng) -> (&'static str, Vec<&Proxy>) {
+        match &self.search {
+            Some(search) if chance.random() => ("the search engine", vec![&search.proxy]),
+            _ if chance.random() => ("all brokers", self.proxies.iter().collect()),
+            _ => ("a broker", vec![&self.proxies[chance.random_range(0..self.proxies.len())]]),
+        }
+    }
+
+    fn tell(&self, load: &Load, what: &str) {
+        let (passed, calls) = (self.begun.elapsed().as_secs_f64(), load.calls.load(Ordering::Relaxed));
+        println!("{passed:>6.1} s, {calls} calls: {what}");
+    }
+
+    /// Something is killed while what passes is harmed, and all of it heals.
+    async fn blow(&mut self, part: Part, fault: Fault, chance: &mut StdRng, load: &Load) {
+        let (who, proxies) = self.some_proxies(chance);
+        self.tell(load, &format!("{fault:?} for {who}"));
+        block_in_place(|| proxies.iter().for_each(|proxy| proxy.set(fault)));
+        load.goes_on(chance.random_range(0..40)).await;
+        self.kill(part, chance, load).await;
+        let proxies = self.proxies.iter().chain(self.search.as_ref().map(|search| &search.proxy));
+        block_in_place(|| proxies.for_each(|proxy| proxy.set(Fault::None)));
+        // It can't be started without a search engine.
+        if self.collector.is_none() {
+            block_in_place(|| self.start_collector());
+        }
+        self.tell(load, "all is well");
+        load.goes_on(chance.random_range(1..60)).await;
+    }
+
+    /// kill -9 of a part, which comes back on what it left behind.
+    async fn kill(&mut self, part: Part, chance: &mut StdRng, load: &Load) {
+        self.tell(load, &format!("kill the {part:?}"));
+        let away = chance.random_range(0..50);
+        match part {
+            Part::Agent => {
+                self.agent.take().expect("it runs").kill();
+                load.goes_on(away).await;
+                block_in_place(|| self.start_agent());
+            }
+            Part::Collector => {
+                self.collector.take().expect("it runs").server.kill();
+                load.goes_on(away).await;
+            }
+            Part::Broker => {
+                let at = chance.random_range(0..self.proxies.len());
+                self.kafka.kill(at);
+                load.goes_on(away).await;
+                block_in_place(|| self.kafka.resume(at));
+            }
+            Part::SearchEngine => {
+                let search = self.search.as_mut().expect("there is one");
+                search.server.kill();
+                load.goes_on(away).await;
+                block_in_place(|| search.server.resume());
+            }
+        }
+    }
+
+    /// Everything heals: it is found, and the ledgers of both ends agree.
+    async fn heals(self, fleet: &Fleet) {
+        found::everything(self.client(), &fleet.ledger).await;
+        found::by_traces(self.client(), &fleet.ledger, 25).await;
+        let ledger = self.client().wait("/api/v1/ledger?limit=1000", |ledger| {
+            let holes = |source: &serde_json::Value| source["holes"].as_array().is_some_and(Vec::is_empty);
+            ledger["sources"].as_array().expect("a list").iter().all(holes)
+        });
+        for records in ledger.await["records"].as_array().expect("a list") {
+            assert_eq!((&records["refused"], &records["lostBatches"]), (&0.into(), &0.into()), "{records}");
+        }
+        for server in [self.agent.as_ref().expect("it runs"), &self.client().server] {
+            let bytes = server.resident_bytes();
+            assert!(bytes < MEMORY_BYTES, "a process has {bytes} bytes of memory");
+        }
+        let said = weir(&["audit", "--collector", self.client().server.api(), "--agent"], &self.ports[1]);
+        println!("{}", said.lines().rev().take(4).collect::<Vec<_>>().join("\n"));
+        let config = self.path("collector").join("collector.yaml");
+        let letters = weir(&["dlq", "list", "--config"], config.to_str().expect("a plain path"));
+        assert!(letters.contains("no dead letters"), "{letters}");
+        self.agent.expect("it runs").stop().unwrap();
+        self.collector.expect("it runs").server.stop().unwrap();
+        let mut folder = self.folder;
+        folder.disable_cleanup(false);
+    }
+}
+
+/// What a tool of Weir prints that must end well.
+fn weir(arguments: &[&str], last: &str) -> String {
+    let last = if arguments[0] == "audit" { format!("http://{last}") } else { last.to_owned() };
+    let output = Command::new(binary()).args(arguments).arg(last).env("WEIR_LOG", "warn").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+async fn storm(with_search: bool) {
+    let brokers = number("WEIR_TEST_BROKERS", 1) as usize;
+    let seed = number("WEIR_TEST_SEED", SEED);
+    println!("WEIR_TEST_SEED={seed}");
+    let mut chance = StdRng::seed_from_u64(seed);
+    // What it fails on is kept.
+    let mut folder = tempfile::tempdir().unwrap();
+    folder.disable_cleanup(true);
+    println!("in {}", folder.path().display());
+    for name in ["agent", "collector", "logs"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let mut fleet = Fleet::new(seed, &folder.path().join("logs"));
+    (0..BEFORE).for_each(|_| fleet.step());
+    let mut system = block_in_place(|| System::start(folder, brokers, with_search));
+    let load = Load::start(fleet, !seed, system.otlp());
+    let mut parts = vec![Part::Agent, Part::Collector, Part::Broker];
+    parts.extend(with_search.then_some(Part::SearchEngine));
+    // Each part, and each fault, before one of them comes again.
+    let (mut next, mut harm) = (Vec::new(), Vec::new());
+    for _ in 0..number("WEIR_TEST_BLOWS", parts.len() as u64) {
+        if next.is_empty() {
+            parts.shuffle(&mut chance);
+            next = parts.clone();
+        }
+        if harm.is_empty() {
+            harm = faults(&mut chance);
+        }
+        let (part, fault) = (next.pop().expect("filled"), harm.pop().expect("filled"));
+        system.blow(part, fault, &mut chance, &load).await;
+    }
+    let mut fleet = load.stop().await;
+    fleet.finish();
+    assert!(send(&mut fleet, &Http::default(), &system.otlp()).await, "the agent runs");
+    let broken: u64 = system.proxies.iter().map(Proxy::broken).sum();
+    println!(
+        "{} lines, {} spans, {broken} connections to brokers broken",
+        fleet.ledger.lines.len(),
+        fleet.ledger.spans.len()
+    );
+    system.heals(&fleet).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_in_the_embedded_store() {
+    storm(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_in_a_search_engine() {
+    storm(true).await;
+}
