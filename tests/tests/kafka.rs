@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use weir_model::Signal;
 use weir_testkit::kafka::{Admin, Broker, Cluster};
@@ -12,6 +13,7 @@ use weir_testkit::search::{Engine, SearchServer};
 use weir_testkit::secured::{PASSWORD, SecuredBroker, USER};
 use weir_tests::client::{Client, LOOK_EVERY, wait_for_health};
 use weir_tests::feed::Feed;
+use weir_tests::http::Http;
 use weir_tests::server::{Server, command, refused};
 
 struct Fleet {
@@ -264,6 +266,82 @@ async fn collectors_share_the_partitions() {
     for client in clients {
         client.server.stop().unwrap();
     }
+}
+
+/// Waits until Kafka has all that an agent has taken since its start.
+async fn wait_until_sent(agent: &Server) {
+    loop {
+        let metrics = Http::default().get(&agent.metrics()).await.unwrap();
+        let metrics = std::str::from_utf8(&metrics).unwrap();
+        let sum = |name: &str| -> u64 {
+            let counts = metrics.lines().filter(|line| line.starts_with(name));
+            counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        };
+        if sum("weir_agent_sent_batches_total") == sum("weir_agent_spool_appended_batches_total") {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What a topic that was deleted took with it is missing, and nothing else: the ledger and its counters say so. It comes back with fewer
+/// partitions, under a collector that runs and after one that does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_deleted_topic_took_with_it_is_told() {
+    let broker = Broker::start(&[]);
+    let mut fleet = Fleet::new(vec![broker.address()]);
+    let admin = Admin::new(&broker.address());
+    let client = fleet.collector();
+    let agent = fleet.agent();
+    fleet.feed.write(300);
+    fleet.feed.export(&agent, 300).await;
+    fleet.all_is_found(&client).await;
+
+    // What is stored is committed, and nobody reads what comes now.
+    client.server.stop().unwrap();
+    fleet.feed.write(200);
+    let (read, all) = (fleet.path("logs").join("a.log"), fleet.feed.total());
+    let size = fs::metadata(&read).unwrap().len();
+    let ledger = format!("{}/ledger", agent.metrics().strip_suffix("/metrics").unwrap());
+    let taken = |ledger: &Value| {
+        let sources = ledger["sources"].as_array().unwrap();
+        sources.len() == 4 && sources.iter().all(|source| source["acknowledged"] == size)
+    };
+    while !taken(&Http::default().get_json(&ledger).await.unwrap()) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    wait_until_sent(&agent).await;
+    admin.delete("otlp_logs").await;
+    // Whoever finds it missing makes it, as this configuration says.
+    let config = fleet.config().replace("partitions: 3", "partitions: 2");
+    let client = Client::new(Server::role("collector", &fleet.path("collector"), &config, &[]).unwrap());
+    fleet.feed.write(400);
+    client.wait_for_totals(all + 4 * 400 - 4 * 200, 300).await;
+    let count = |ledger: &Value| {
+        let logs = ledger["records"].as_array().unwrap().iter().find(|row| row["signal"] == "logs").unwrap();
+        logs["lostBatches"].as_u64().unwrap()
+    };
+    let lost = |ledger: &Value| {
+        let sources = ledger["sources"].as_array().unwrap();
+        let told = sources.iter().filter(|source| {
+            source["holes"].as_array().is_some_and(|holes| holes.len() == 1 && holes[0]["cause"] == "missing")
+        });
+        told.count() == 4 && count(ledger) > 0
+    };
+    let before = client.wait("/api/v1/ledger", lost).await;
+
+    // Under a collector that has read everything: nothing more is missing, which nobody can know.
+    admin.delete("otlp_logs").await;
+    client.wait("/api/v1/ledger", |ledger| count(ledger) > count(&before)).await;
+    fleet.feed.write(100);
+    client.wait_for_totals(all + 4 * 500 - 4 * 200, 300).await;
+    let now = client.wait("/api/v1/ledger", lost).await;
+    let holes = |ledger: &Value| -> Vec<Value> {
+        ledger["sources"].as_array().unwrap().iter().map(|source| source["holes"].clone()).collect()
+    };
+    assert_eq!(holes(&now), holes(&before));
+    agent.stop().unwrap();
+    client.server.stop().unwrap();
 }
 
 /// A topic gets more partitions while agent and collector run and across restarts of each, the agent's with lines under way.

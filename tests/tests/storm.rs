@@ -17,7 +17,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use tokio::task::{JoinHandle, block_in_place};
 use weir_testkit::free_port;
-use weir_testkit::kafka::Cluster;
+use weir_testkit::kafka::{Admin, Cluster};
 use weir_testkit::proxy::{Fault, Proxy};
 use weir_testkit::search::{Engine, SearchServer};
 use weir_tests::client::{Client, LOOK_EVERY};
@@ -28,6 +28,9 @@ use weir_tests::server::{Server, binary};
 
 /// The storm where none is asked for.
 const SEED: u64 = 12;
+/// Partitions of each topic in the beginning, and how many more it gets in the middle.
+const PARTITIONS: usize = 3;
+const MORE_PARTITIONS: usize = 2;
 /// Memory that neither agent nor collector may have in the end, bytes.
 const MEMORY_BYTES: u64 = 512 << 20;
 /// Calls before the agent starts.
@@ -199,7 +202,7 @@ forward:
   to: kafka
 kafka:
   brokers: {brokers:?}
-  partitions: 3
+  partitions: {PARTITIONS}
   send_timeout: 2s
   refresh: 500ms
   librdkafka: {{ session.timeout.ms: "6000", reconnect.backoff.max.ms: "1000" }}
@@ -263,6 +266,15 @@ store:
         }
         self.tell(load, "all is well");
         load.goes_on(chance.random_range(1..60)).await;
+    }
+
+    /// The topics get more partitions. The agent uses them after its next start.
+    async fn grow(&self, load: &Load) {
+        self.tell(load, "the topics grow");
+        let admin = Admin::new(&self.kafka.addresses().join(","));
+        for topic in ["otlp_logs", "otlp_spans"] {
+            admin.grow(topic, PARTITIONS + MORE_PARTITIONS).await;
+        }
     }
 
     /// kill -9 of a part, which comes back on what it left behind.
@@ -350,7 +362,11 @@ async fn storm(with_search: bool) {
     parts.extend(with_search.then_some(Part::SearchEngine));
     // Each part, and each fault, before one of them comes again.
     let (mut next, mut harm) = (Vec::new(), Vec::new());
-    for _ in 0..number("WEIR_TEST_BLOWS", parts.len() as u64) {
+    let blows = number("WEIR_TEST_BLOWS", parts.len() as u64);
+    for blow in 0..blows {
+        if blow == blows / 2 {
+            system.grow(&load).await;
+        }
         if next.is_empty() {
             parts.shuffle(&mut chance);
             next = parts.clone();

@@ -13,7 +13,7 @@ use weir_store::{PutError, Reader, Revision, State, Writer};
 use weir_store_elastic::{ElasticStore, Retention};
 use weir_store_tantivy::{Settings, TantivyStore};
 use weir_transport::{Epoch, Position};
-use weir_transport_kafka::{Assignment, Epochs};
+use weir_transport_kafka::{Assignment, Epochs, Generation, Generations};
 
 use crate::config::Config;
 use crate::status::counted;
@@ -26,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const FED_FROM: &str = "weir.fed-from";
 /// Under which key it keeps the number of the last assignment of a lane to a process.
 const LAST_EPOCH: &str = "weir.last-epoch";
+/// Under which keys a store knows which topics its positions are of, with the topic's name behind it.
+const TOPIC: &str = "weir.topic.";
 /// The file of a data folder by whose content its disk logs are told apart from those of others.
 const LOG_ID: &str = "log-id";
 
@@ -84,6 +86,11 @@ impl Store {
             Self::Embedded(_) => Assignment::All,
             Self::Elastic { store, .. } => Assignment::Shared(Arc::new(Counter(store.clone()))),
         }
+    }
+
+    /// Which topics of Kafka's the positions are of.
+    pub(crate) fn generations(&self) -> Arc<dyn Generations> {
+        Arc::new(KnownTopics(self.state()))
     }
 
     /// From where a signal's disk log goes on where there is none any more.
@@ -163,6 +170,43 @@ impl Epochs for Counter {
             match self.0.put_if(LAST_EPOCH, revision, (last + 1).to_string().as_bytes()).await {
                 Ok(_) => return Ok(Epoch(last + 1)),
                 // Another has had that one.
+                Err(PutError::Conflict(_)) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+}
+
+/// Remembers in the store itself which topics its positions are of.
+struct KnownTopics(Arc<dyn State>);
+
+#[async_trait]
+impl Generations for KnownTopics {
+    async fn of(&self, topic: &str, id: u128) -> Result<Generation, String> {
+        let (key, id) = (format!("{TOPIC}{topic}"), format!("{id:032x}"));
+        loop {
+            // Id and generation.
+            let (revision, number, is_news) = match self.0.get(&key).await.map_err(|e| e.to_string())? {
+                None => (Revision(0), 0, false),
+                Some((revision, known)) => {
+                    let known = String::from_utf8_lossy(&known).into_owned();
+                    let parts = known.split_once(' ').and_then(|(id, n)| Some((id, n.parse::<u64>().ok()?)));
+                    match parts.ok_or_else(|| format!("`{known}` under {key} is no topic"))? {
+                        (last, number) if last == id => return Ok(Generation { number, is_news: false }),
+                        (_, number) => (revision, number + 1, true),
+                    }
+                }
+            };
+            match self.0.put_if(&key, revision, format!("{id} {number}").as_bytes()).await {
+                Ok(_) if is_news => {
+                    tracing::error!(
+                        topic,
+                        "the topic was recreated: what was in it before and was not read is lost"
+                    );
+                    return Ok(Generation { number, is_news });
+                }
+                Ok(_) => return Ok(Generation { number, is_news }),
+                // Another has met it at the same time.
                 Err(PutError::Conflict(_)) => {}
                 Err(error) => return Err(error.to_string()),
             }

@@ -261,7 +261,8 @@ async fn from_kafka(folder: &DataFolder, config: &Config, store: &Store) -> anyh
     let kafka = Kafka::new(config.kafka.clone())?;
     let mut receivers = Vec::<(Signal, Box<dyn Receiver>)>::new();
     for signal in Signal::ALL {
-        receivers.push((signal, Box::new(kafka.receiver(signal, store.assignment())?)));
+        let receiver = kafka.receiver(signal, store.assignment(), store.generations())?;
+        receivers.push((signal, Box::new(receiver)));
     }
     say("kafka", format_args!("reads {} at {}", topics.join(" "), config.kafka.brokers.join(" ")));
     Ok(Entry {

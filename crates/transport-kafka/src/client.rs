@@ -19,6 +19,7 @@ use weir_model::Signal;
 use weir_transport::{Position, SendErrorKind, Senders};
 
 use crate::dead_letter::KafkaDeadLetters;
+use crate::generation::Generations;
 use crate::group::{Assignment, Coordinator};
 use crate::receive::KafkaReceiver;
 use crate::send::KafkaSender;
@@ -190,12 +191,23 @@ impl Shared {
                 SendErrorKind::Fatal => tracing::debug!(%code, "the producer is replaced: {reason}"),
                 _ => tracing::warn!(%code, "the producer can't go on and is replaced: {reason}"),
             }
-            match self.config.producer().create_with_context(self.context.clone()) {
-                Ok(fresh) => *producer = Arc::new(fresh),
-                Err(error) => tracing::error!(%error, "there is no new producer; it is tried again"),
-            }
+            self.renew(&mut producer);
         }
         Some(code)
+    }
+
+    /// Takes another producer, since what this one knows of a topic is about one that is gone.
+    pub(crate) fn replace_producer(&self, topic: &str) {
+        tracing::warn!(topic, "the topic was recreated: what was in it before and was not read is lost");
+        self.renew(&mut self.producer.lock());
+    }
+
+    /// Whoever waits for the old one's answers still gets them.
+    fn renew(&self, producer: &mut Arc<Producer>) {
+        match self.config.producer().create_with_context(self.context.clone()) {
+            Ok(fresh) => *producer = Arc::new(fresh),
+            Err(error) => tracing::error!(%error, "there is no new producer; it is tried again"),
+        }
     }
 
     /// What lets a message say who lacks a right.
@@ -264,8 +276,13 @@ impl Kafka {
     ///
     /// # Errors
     /// When librdkafka does not take the settings.
-    pub fn receiver(&self, signal: Signal, assignment: Assignment) -> Result<KafkaReceiver, KafkaError> {
-        KafkaReceiver::new(&self.0, signal, self.topic(signal), assignment)
+    pub fn receiver(
+        &self,
+        signal: Signal,
+        assignment: Assignment,
+        generations: Arc<dyn Generations>,
+    ) -> Result<KafkaReceiver, KafkaError> {
+        KafkaReceiver::new(&self.0, signal, self.topic(signal), assignment, generations)
     }
 
     /// What could not be stored.

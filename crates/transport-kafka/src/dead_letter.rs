@@ -147,8 +147,11 @@ impl KafkaDeadLetters {
         if let Some(envelope) = &letter.envelope {
             headers = headers.insert(Header { key: ENVELOPE, value: Some(envelope.as_ref()) });
         }
-        let report =
-            self.produce(&letter.topic, letter.partition, &letter.body, headers).map_err(|e| failed(&e))?;
+        let layout =
+            Topic::new(&letter.topic).layout(&self.shared).await.map_err(|problem| problem.message)?;
+        // A topic that was recreated may have fewer.
+        let partition = letter.partition % layout.partitions;
+        let report = self.produce(&letter.topic, partition, &letter.body, headers).map_err(|e| failed(&e))?;
         report.await.unwrap_or(Err(KafkaError::Canceled)).map(|_| ()).map_err(|error| failed(&error))
     }
 
@@ -195,7 +198,7 @@ impl KafkaDeadLetters {
         let mut cause = letter.cause.as_str();
         cause = &cause[..cause.floor_char_boundary(CAUSE_BYTES)];
         let (partition, offset) =
-            (letter.lane.partition.to_string(), crate::receive::offset(letter.position));
+            (letter.lane.partition.to_string(), crate::generation::offset(letter.position));
         let (offset, records) = (offset.to_string(), letter.records.to_string());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         let time = jiff::Timestamp::from_millisecond(now).map_or(String::new(), |time| time.to_string());

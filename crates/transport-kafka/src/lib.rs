@@ -10,19 +10,22 @@
 //! - Partitions are assigned outright, or shared by the members of a group ([`Assignment`]), and read from where the owner says; the offsets that a
 //!   group commits are information for people.
 //! - A position is the message's offset, with the topic's *generation* in its upper bits: when a topic was recreated its offsets begin anew, and
-//!   positions must not ([`receive`]).
+//!   positions must not ([`generation`]).
 
 mod client;
 mod dead_letter;
+mod generation;
 mod group;
 mod partition;
 mod receive;
 mod send;
 mod settings;
+mod topic_id;
 mod topics;
 
 pub use client::Kafka;
 pub use dead_letter::{KafkaDeadLetters, LetterId, StoredLetter};
+pub use generation::{Generation, Generations};
 pub use group::{Assignment, Epochs};
 pub use receive::KafkaReceiver;
 pub use send::KafkaSender;

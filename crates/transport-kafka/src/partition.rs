@@ -5,8 +5,8 @@
 //!   lane, whichever other files it shares a batch with.
 //! - All others: the batch's route.
 //!
-//! The number of partitions is that of the topic when the process began: were it to change in between, a batch that is sent again could go
-//! elsewhere, where nobody knows that it is stored already.
+//! The number of partitions is that of the topic when the process began, or when it was recreated: were it to change in between, a batch that is
+//! sent again could go elsewhere, where nobody knows that it is stored already.
 
 use bytes::Bytes;
 use weir_model::otlp::{Resource, Span};

@@ -1,13 +1,12 @@
 //! Receiving: all partitions of a topic, or those that its group gives to this process, each from where its owner says.
 //!
-//! # Positions
-//! The lower 48 bits are the message's offset, the upper 16 the *generation*: how often the topic was recreated as far as the owner met it.
-//! An owner that wants to go on behind a partition's end has read another topic than this one; it is told of a gap and reads this one from its
-//! beginning, at positions that are higher than all before. Were the new topic's offsets positions as they are, the owner would take them for
-//! what it has already.
+//! # Recreated topics
+//! A topic that was deleted and made anew is known by its id, which is looked at before the first message is read, every `refresh`, and whenever
+//! brokers answer strangely. Its messages have positions above all before ([`generation`]), so that its owner does not take them for what it has;
+//! each of its lanes is told of a gap, since what was in the old topic and not read is lost; lanes that the new one has not are taken away. The
+//! consumer is replaced, as librdkafka goes on at the old offset, or waits for a leader's epoch that the new topic will not have for long.
 //!
-//! What can't be seen: a topic that is recreated while nobody reads it, and has grown beyond the old position by then. What lies before is then
-//! skipped. Purge a topic with `kafka-delete-records`, or stop, move the store away, and begin anew.
+//! What can't be seen: messages that are read between the recreation and the look that finds it out. They are read again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -31,24 +30,25 @@ use weir_transport::{
 
 use crate::ENVELOPE;
 use crate::client::{Context, Problem, RETRY, Shared, kind};
+use crate::generation::{Generation, Generations, after_loss, at, beginning, generation, offset};
 use crate::group::{self, Assignment, Member, Rebalance};
 use crate::topics::{self, Topic};
 
-/// Bits of a position that are the offset.
-const OFFSET_BITS: u32 = 48;
-const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 /// Bytes of bodies that are taken before they are delivered, unless one message alone is larger.
 const EVENT_BYTES: usize = 4 << 20;
 const NANOS_PER_MILLI: u64 = 1_000_000;
 /// Of partitions that are assigned outright, once.
 const OUTRIGHT: Epoch = Epoch(1);
 
-/// The message's offset of a position.
-pub(crate) fn offset(position: Position) -> u64 {
-    position.0 & OFFSET_MASK
-}
+/// By partition: from where it was to go on when they were asked for, the first offset, and that behind the last.
+type Watermarks = Vec<(u32, Position, i64, i64)>;
 
-type Watermarks = Vec<(u32, i64, i64)>;
+/// What a look at the topic found.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    partitions: u32,
+    generation: Generation,
+}
 
 /// A partition that the owner was told of.
 struct Held {
@@ -62,20 +62,28 @@ pub struct KafkaReceiver {
     signal: Signal,
     topic: String,
     shared: Arc<Shared>,
+    assignment: Assignment,
+    generations: Arc<dyn Generations>,
     consumer: Arc<StreamConsumer<Context>>,
     context: Context,
+    /// The consumer before it, until it is dropped.
+    retired: Option<Arc<StreamConsumer<Context>>>,
     /// By partition.
     lanes: BTreeMap<u32, Held>,
     /// `None` where partitions are assigned outright.
     member: Option<Member>,
     /// How many partitions the topic had at the last look; 0 before the first.
     partitions: u32,
+    /// The topic's, as of the last look.
+    generation: u64,
+    /// It was found out at the first look that the topic was recreated.
+    begins_anew: bool,
     events: VecDeque<Event>,
-    /// How many partitions there are, whenever that is looked at.
-    found: mpsc::Receiver<Result<u32, Problem>>,
+    /// What the topic is like, whenever that is looked at.
+    found: mpsc::Receiver<Result<Found, Problem>>,
     looking: JoinHandle<()>,
-    /// Which offsets the brokers have, asked when one was out of range.
-    checking: Option<JoinHandle<Result<Watermarks, KafkaError>>>,
+    /// What the topic is like and which offsets the brokers have, asked when something was not as expected.
+    checking: Option<JoinHandle<Result<(Found, Watermarks), Problem>>>,
 }
 
 impl KafkaReceiver {
@@ -84,26 +92,25 @@ impl KafkaReceiver {
         signal: Signal,
         topic: Topic,
         assignment: Assignment,
+        generations: Arc<dyn Generations>,
     ) -> Result<Self, KafkaError> {
-        let (settings, context, member) = match assignment {
-            Assignment::All => (shared.config.consumer(), Context::default(), None),
-            Assignment::Shared(epochs) => {
-                let (member, coordinator) = Member::new(epochs);
-                (shared.config.member(), Context::of_group(coordinator), Some(member))
-            }
-        };
-        let consumer = settings.create_with_context(context.clone())?;
+        let (consumer, context, member) = connect(shared, &assignment)?;
         let (tell, found) = mpsc::channel(1);
-        let looking = tokio::spawn(look(shared.clone(), topic.name.clone(), tell));
+        let looking = tokio::spawn(look(shared.clone(), topic.name.clone(), generations.clone(), tell));
         Ok(Self {
             signal,
             topic: topic.name,
             shared: shared.clone(),
-            consumer: Arc::new(consumer),
+            assignment,
+            generations,
+            consumer,
             context,
+            retired: None,
             lanes: BTreeMap::new(),
             member,
             partitions: 0,
+            generation: 0,
+            begins_anew: false,
             events: VecDeque::new(),
             found,
             looking,
@@ -115,10 +122,16 @@ impl KafkaReceiver {
         Lane { signal: self.signal, partition }
     }
 
-    /// Partitions that are new become lanes, here or wherever the group sends them.
-    fn grow(&mut self, partitions: u32) -> Result<(), ReceiveError> {
+    /// Takes over what a look has found.
+    fn looked(&mut self, Found { partitions, generation }: Found) -> Result<(), ReceiveError> {
         let before = std::mem::replace(&mut self.partitions, partitions);
-        if partitions > before && before > 0 {
+        if generation.number > std::mem::replace(&mut self.generation, generation.number) {
+            match before {
+                // Each lane is told of when it is known how far it was.
+                0 => self.begins_anew = generation.is_news,
+                _ => self.recreated()?,
+            }
+        } else if partitions > before && before > 0 {
             tracing::info!(
                 topic = self.topic,
                 before,
@@ -126,17 +139,43 @@ impl KafkaReceiver {
                 "the topic has more partitions; the new ones are read from their beginning"
             );
         }
-        if partitions < before {
-            tracing::warn!(
-                topic = self.topic,
-                before,
-                now = partitions,
-                "the topic has fewer partitions: it was recreated"
-            );
+        self.grow()
+    }
+
+    /// Begins anew with a topic that has nothing but its name in common with the one that was read.
+    fn recreated(&mut self) -> Result<(), ReceiveError> {
+        let (consumer, context, member) = connect(&self.shared, &self.assignment)
+            .map_err(|error| ReceiveError::Fatal(format!("there is no new consumer: {error}")))?;
+        self.leave();
+        self.retired = Some(std::mem::replace(&mut self.consumer, consumer));
+        (self.context, self.member) = (context, member);
+        let kept = if self.member.is_some() { 0 } else { self.partitions };
+        let mut gone = self.lanes.split_off(&kept);
+        for (partition, held) in self.lanes.iter_mut().chain(&mut gone) {
+            // Whoever the group gives it to is told then.
+            if self.member.is_some() && *partition < self.partitions {
+                continue;
+            }
+            if let Some(next) = held.next.filter(|next| generation(*next) < self.generation) {
+                let (lane, from) =
+                    (Lane { signal: self.signal, partition: *partition }, beginning(self.generation));
+                self.events.push_back(Event::Gap(lane, next..from, Cause::Recreated));
+                held.next = Some(from);
+            }
         }
+        // The group, or a topic that grows, may give them again.
+        for (partition, held) in gone {
+            self.events.push_back(Event::Revoked(self.lane(partition), held.epoch));
+        }
+        let read: Vec<_> = self.lanes.iter().filter_map(|(at, held)| Some((*at, held.next?))).collect();
+        read.into_iter().try_for_each(|(partition, from)| self.assign(partition, from))
+    }
+
+    /// Partitions that are new become lanes, here or wherever the group sends them.
+    fn grow(&mut self) -> Result<(), ReceiveError> {
         match &mut self.member {
             None => {
-                let new = (0..partitions).filter(|partition| !self.lanes.contains_key(partition));
+                let new = (0..self.partitions).filter(|partition| !self.lanes.contains_key(partition));
                 self.announce(new.collect(), OUTRIGHT);
             }
             Some(member) if !member.joined => {
@@ -181,6 +220,16 @@ impl KafkaReceiver {
                         self.events.push_back(Event::Revoked(lane, epoch));
                     }
                 }
+            }
+        }
+    }
+
+    /// Gives back to the group what it has taken away already.
+    fn leave(&mut self) {
+        if let Some(member) = &mut self.member {
+            member.leave();
+            if let Some(taken) = member.taken.take() {
+                self.give_up(taken);
             }
         }
     }
@@ -241,7 +290,7 @@ impl KafkaReceiver {
         let lane = self.lane(partition);
         let Some(Held { epoch, next: Some(next) }) = self.lanes.get_mut(&partition) else { return };
         let epoch = *epoch;
-        let position = Position(next.0 & !OFFSET_MASK | offset & OFFSET_MASK);
+        let position = at(offset, *next);
         if position < *next {
             return;
         }
@@ -272,6 +321,14 @@ impl KafkaReceiver {
             Code::AutoOffsetReset | Code::OffsetOutOfRange => {
                 self.check();
                 Ok(())
+            }
+            // It may be another one soon.
+            Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => {
+                self.check();
+                let (topic, brokers) = (&self.topic, self.shared.config.names());
+                Err(ReceiveError::Retry(format!(
+                    "the topic `{topic}` at {brokers} can't be read now: {code}"
+                )))
             }
             Code::PartitionEOF => Ok(()),
             Code::TopicAuthorizationFailed => Err(ReceiveError::Fatal(format!(
@@ -309,46 +366,57 @@ impl KafkaReceiver {
         }
     }
 
-    /// Asks which offsets there are of all lanes.
+    /// Asks what the topic is like, and which offsets there are of all lanes.
     fn check(&mut self) {
         if self.checking.is_some() {
             return;
         }
+        let (shared, generations) = (self.shared.clone(), self.generations.clone());
         let (consumer, topic) = (self.consumer.clone(), self.topic.clone());
-        let partitions: Vec<u32> = self
-            .lanes
-            .iter()
-            .filter(|(_, held)| held.next.is_some())
-            .map(|(partition, _)| *partition)
-            .collect();
+        let read = self.lanes.iter().filter_map(|(partition, held)| Some((*partition, held.next?)));
+        let partitions: Vec<(u32, Position)> = read.collect();
         let timeout = self.shared.config.answer_timeout();
-        self.checking = Some(tokio::task::spawn_blocking(move || {
-            let mut all = Vec::new();
-            for partition in partitions {
-                let (low, high) = consumer.fetch_watermarks(&topic, partition as i32, timeout)?;
-                all.push((partition, low, high));
+        self.checking = Some(tokio::spawn(async move {
+            let found = look_once(&shared, &topic, generations.as_ref()).await?;
+            let brokers = shared.config.names();
+            let untold = |error: &dyn std::error::Error| Problem {
+                kind: SendErrorKind::Retry { after: RETRY },
+                message: format!("Kafka at {brokers} does not tell which offsets `{topic}` has: {error}"),
+            };
+            let asked = tokio::task::spawn_blocking({
+                let topic = topic.clone();
+                move || {
+                    let there = partitions.into_iter().filter(|(partition, _)| *partition < found.partitions);
+                    let ask = |(partition, next): (u32, Position)| {
+                        let (low, high) = consumer.fetch_watermarks(&topic, partition as i32, timeout)?;
+                        Ok((partition, next, low, high))
+                    };
+                    there.map(ask).collect::<Result<Watermarks, KafkaError>>()
+                }
+            });
+            match asked.await {
+                Ok(Ok(watermarks)) => Ok((found, watermarks)),
+                Ok(Err(error)) => Err(untold(&error)),
+                Err(error) => Err(untold(&error)),
             }
-            Ok(all)
         }));
-    }
-
-    fn ask_again(&mut self, error: &dyn std::error::Error) -> ReceiveError {
-        self.check();
-        let (brokers, topic) = (self.shared.config.names(), &self.topic);
-        ReceiveError::Retry(format!("Kafka at {brokers} does not tell which offsets `{topic}` has: {error}"))
     }
 
     /// Goes on where there is something, and tells what is not there any more.
     fn checked(&mut self, watermarks: Watermarks) -> Result<(), ReceiveError> {
-        for (partition, low, high) in watermarks {
+        for (partition, asked, low, high) in watermarks {
             let lane = self.lane(partition);
             let Some(Held { next: Some(next), .. }) = self.lanes.get_mut(&partition) else { continue };
+            // What was read since then says that nothing is wrong, and may be more than there was.
+            if *next != asked {
+                continue;
+            }
             let (low, high) = (low.max(0) as u64, high.max(0) as u64);
-            let (offset, generation) = (next.0 & OFFSET_MASK, next.0 >> OFFSET_BITS);
-            let gap = if offset < low {
-                Some((Position(generation << OFFSET_BITS | low), Cause::Expired))
-            } else if offset > high {
-                Some((Position((generation + 1) << OFFSET_BITS | low), Cause::Recreated))
+            let gap = if offset(*next) < low {
+                Some((at(low, *next), Cause::Expired))
+            } else if offset(*next) > high {
+                // The same topic without its end, as after an unclean election; or brokers that give topics no ids.
+                Some((after_loss(low, *next), Cause::Recreated))
             } else {
                 None
             };
@@ -366,7 +434,7 @@ impl KafkaReceiver {
     /// Has a partition delivered from a position.
     fn assign(&self, partition: u32, from: Position) -> Result<(), ReceiveError> {
         let mut list = TopicPartitionList::new();
-        let offset = Offset::Offset((from.0 & OFFSET_MASK) as i64);
+        let offset = Offset::Offset(offset(from) as i64);
         let added = list.add_partition_offset(&self.topic, partition as i32, offset);
         let mut bare = TopicPartitionList::new();
         bare.add_partition(&self.topic, partition as i32);
@@ -405,27 +473,67 @@ fn batch(signal: Signal, message: &BorrowedMessage<'_>) -> Result<Batch, String>
     Ok(batch)
 }
 
-/// Tells how many partitions a topic has, at once and now and then.
-async fn look(shared: Arc<Shared>, topic: String, tell: mpsc::Sender<Result<u32, Problem>>) {
+type Connected = (Arc<StreamConsumer<Context>>, Context, Option<Member>);
+
+/// A consumer that reads nothing yet.
+fn connect(shared: &Shared, assignment: &Assignment) -> Result<Connected, KafkaError> {
+    let (settings, context, member) = match assignment {
+        Assignment::All => (shared.config.consumer(), Context::default(), None),
+        Assignment::Shared(epochs) => {
+            let (member, coordinator) = Member::new(epochs.clone());
+            (shared.config.member(), Context::of_group(coordinator), Some(member))
+        }
+    };
+    let consumer = settings.create_with_context(context.clone())?;
+    Ok((Arc::new(consumer), context, member))
+}
+
+/// What the topic is like, and which generation it is.
+async fn look_once(
+    shared: &Arc<Shared>,
+    topic: &str,
+    generations: &dyn Generations,
+) -> Result<Found, Problem> {
+    let layout = topics::look(shared, topic).await?;
+    let generation = match layout.id {
+        Some(id) => generations.of(topic, id).await.map_err(|error| Problem {
+            kind: SendErrorKind::Retry { after: RETRY },
+            message: format!("the store does not tell which topic `{topic}` was read before: {error}"),
+        })?,
+        None => Generation { number: 0, is_news: false },
+    };
+    Ok(Found { partitions: layout.partitions, generation })
+}
+
+/// Tells what the topic is like, at once and now and then.
+async fn look(
+    shared: Arc<Shared>,
+    topic: String,
+    generations: Arc<dyn Generations>,
+    tell: mpsc::Sender<Result<Found, Problem>>,
+) {
     loop {
-        let found = topics::look(&shared, &topic).await;
+        let found = look_once(&shared, &topic, generations.as_ref()).await;
         let wait = if found.is_ok() { shared.config.refresh.0 } else { RETRY.min(shared.config.refresh.0) };
-        if tell.send(found.map(|layout| layout.partitions)).await.is_err() {
+        if tell.send(found).await.is_err() {
             return;
         }
         tokio::time::sleep(wait.max(Duration::from_millis(10))).await;
     }
 }
 
+/// What a problem is to whoever receives.
+fn error(problem: Problem) -> ReceiveError {
+    match problem.kind {
+        SendErrorKind::Fatal => ReceiveError::Fatal(problem.message),
+        _ => ReceiveError::Retry(problem.message),
+    }
+}
+
 impl Drop for KafkaReceiver {
     fn drop(&mut self) {
         self.looking.abort();
-        if let Some(member) = &mut self.member {
-            member.leave();
-            if let Some(taken) = member.taken.take() {
-                self.give_up(taken);
-            }
-        }
+        self.leave();
     }
 }
 
@@ -433,6 +541,10 @@ impl Drop for KafkaReceiver {
 impl Receiver for KafkaReceiver {
     async fn next(&mut self) -> Result<Event, ReceiveError> {
         loop {
+            if let Some(retired) = self.retired.take() {
+                // It takes leave of its group, and waits for an answer.
+                tokio::task::spawn_blocking(move || drop(retired));
+            }
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
             }
@@ -455,17 +567,20 @@ impl Receiver for KafkaReceiver {
             tokio::select! {
                 biased;
                 Some(news) = news => self.rebalanced(news),
-                Some(found) = self.found.recv() => match found {
-                    Ok(partitions) => self.grow(partitions)?,
-                    Err(Problem { kind: SendErrorKind::Fatal, message }) => return Err(ReceiveError::Fatal(message)),
-                    Err(problem) => return Err(ReceiveError::Retry(problem.message)),
-                },
+                Some(found) = self.found.recv() => self.looked(found.map_err(error)?)?,
                 answer = checked => {
                     self.checking = None;
-                    match answer {
-                        Ok(Ok(watermarks)) => self.checked(watermarks)?,
-                        Ok(Err(error)) => return Err(self.ask_again(&error)),
-                        Err(error) => return Err(self.ask_again(&error)),
+                    match answer.map_err(|error| ReceiveError::Retry(error.to_string()))? {
+                        // What was asked of the topic before is none of this one's.
+                        Ok((found, _)) if found.generation.number > self.generation => self.looked(found)?,
+                        Ok((found, watermarks)) => {
+                            self.looked(found)?;
+                            self.checked(watermarks)?;
+                        }
+                        Err(problem) => {
+                            self.check();
+                            return Err(error(problem));
+                        }
                     }
                 }
                 message = consumer.recv() => match message {
@@ -480,9 +595,15 @@ impl Receiver for KafkaReceiver {
         let Some(held) = self.lanes.get_mut(&lane.partition).filter(|_| lane.signal == self.signal) else {
             return Err(ReceiveError::Fatal(format!("{lane} is no lane of the topic `{}`", self.topic)));
         };
-        held.next = Some(position);
+        let first = beginning(self.generation);
+        let from = position.max(first);
+        held.next = Some(from);
         self.forget(lane);
-        self.assign(lane.partition, position)
+        // Of a lane of which nothing was read nobody knows what was in it, nor whether that was told of before.
+        if position < first && (position > Position::default() || self.begins_anew) {
+            self.events.push_back(Event::Gap(lane, position..from, Cause::Recreated));
+        }
+        self.assign(lane.partition, from)
     }
 
     async fn pause(&mut self, lane: Lane, paused: bool) {
@@ -499,7 +620,7 @@ impl Receiver for KafkaReceiver {
             return Err(Fenced(lane));
         }
         let mut list = TopicPartitionList::new();
-        let offset = Offset::Offset((position.0 & OFFSET_MASK) as i64);
+        let offset = Offset::Offset(offset(position) as i64);
         let committed = list
             .add_partition_offset(&self.topic, lane.partition as i32, offset)
             .and_then(|()| self.consumer.commit(&list, CommitMode::Async));

@@ -90,7 +90,13 @@ impl KafkaSender {
             Some(why) => KafkaError::MessageProduction(why),
             None => error,
         };
-        let gone = [Code::UnknownPartition, Code::UnknownTopic, Code::UnknownTopicOrPartition];
+        // What waits for a leader in vain may wait for that of a topic that was recreated.
+        let gone = [
+            Code::UnknownPartition,
+            Code::UnknownTopic,
+            Code::UnknownTopicOrPartition,
+            Code::MessageTimedOut,
+        ];
         if error.rdkafka_error_code().is_some_and(|code| gone.contains(&code)) {
             self.topic.forget().await;
         }

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use weir_transport::SendErrorKind;
 
 use crate::client::{Problem, RETRY, Shared, kind};
+use crate::topic_id::topic_id;
 
 /// Pause between two looks for a topic that was created just now.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -23,34 +24,52 @@ pub(crate) struct Layout {
     pub(crate) partitions: u32,
     /// Largest message that it takes (`max.message.bytes`), as far as brokers tell.
     pub(crate) message_bytes: usize,
+    /// By which it is told from one of the same name, as far as brokers tell.
+    pub(crate) id: Option<u128>,
 }
 
 /// A topic by its name.
 pub(crate) struct Topic {
     pub(crate) name: String,
-    layout: Mutex<Option<Layout>>,
+    known: Mutex<Known>,
+}
+
+/// What is known of a topic.
+#[derive(Debug, Default)]
+struct Known {
+    /// `None` where it has to be looked at.
+    now: Option<Layout>,
+    /// What it was like at the last look.
+    last: Option<Layout>,
 }
 
 impl Topic {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), layout: Mutex::default() }
+        Self { name: name.to_owned(), known: Mutex::default() }
     }
 
     /// What the topic was like when it was first looked at; it is made where it is not there.
     pub(crate) async fn layout(&self, shared: &Arc<Shared>) -> Result<Layout, Problem> {
         // Held while looking: who comes meanwhile waits for the same answer.
-        let mut known = self.layout.lock().await;
-        if let Some(layout) = *known {
+        let mut known = self.known.lock().await;
+        if let Some(layout) = known.now {
             return Ok(layout);
         }
-        let layout = ask(shared, &self.name).await?;
+        let mut layout = ask(shared, &self.name).await?;
+        match known.last {
+            Some(last) if last.id == layout.id => layout.partitions = layout.partitions.min(last.partitions),
+            // librdkafka would go on looking for the old one's leaders.
+            Some(_) => shared.replace_producer(&self.name),
+            None => {}
+        }
         tracing::debug!(topic = self.name, partitions = layout.partitions, "found");
-        Ok(*known.insert(layout))
+        (known.now, known.last) = (Some(layout), Some(layout));
+        Ok(layout)
     }
 
-    /// It is not what it was: the next batch looks again.
+    /// It may not be what it was: the next batch looks again. Where it is, it keeps the partitions that it had.
     pub(crate) async fn forget(&self) {
-        self.layout.lock().await.take();
+        self.known.lock().await.now = None;
     }
 }
 
@@ -93,8 +112,9 @@ async fn ask(shared: &Arc<Shared>, name: &str) -> Result<Layout, Problem> {
         return Err(Problem { kind, message });
     };
     let message_bytes = limit(shared, name).await.unwrap_or(shared.config.message_bytes.0 as usize);
+    let id = id(shared, name).await?;
     shared.context.all_is_well();
-    Ok(Layout { partitions, message_bytes })
+    Ok(Layout { partitions, message_bytes, id })
 }
 
 /// How many partitions a topic has; `None` where there is no such topic.
@@ -110,6 +130,22 @@ async fn partitions(shared: &Arc<Shared>, name: &str) -> Result<Option<u32>, Pro
     match answer.await {
         Ok(Ok(Some((0, _)) | None)) => Ok(None),
         Ok(Ok(Some((partitions, _)))) => Ok(Some(partitions)),
+        Ok(Err(error)) => {
+            Err(shared.away(&shared.context, error.rdkafka_error_code().unwrap_or(Code::Unknown)))
+        }
+        Err(error) => {
+            Err(Problem { kind: SendErrorKind::Retry { after: RETRY }, message: error.to_string() })
+        }
+    }
+}
+
+/// The topic's id; `None` where brokers give none.
+async fn id(shared: &Arc<Shared>, name: &str) -> Result<Option<u128>, Problem> {
+    let (asking, topic) = (shared.clone(), name.to_owned());
+    let timeout = shared.config.answer_timeout();
+    let answer = tokio::task::spawn_blocking(move || topic_id(asking.producer().client(), &topic, timeout));
+    match answer.await {
+        Ok(Ok(id)) => Ok(id),
         Ok(Err(error)) => {
             Err(shared.away(&shared.context, error.rdkafka_error_code().unwrap_or(Code::Unknown)))
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +23,9 @@ use weir_transport::{
     Batch, Cause, DeadLetters, Epoch, Event, Lane, Letter, Position, ReceiveError, Receiver, SendError,
     SendErrorKind, Sender, envelope,
 };
-use weir_transport_kafka::{Assignment, Compression, Config, Epochs, Kafka, KafkaReceiver};
+use weir_transport_kafka::{
+    Assignment, Compression, Config, Epochs, Generation, Generations, Kafka, KafkaReceiver,
+};
 
 /// How long anything may take that must come. Generous: it is only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,6 +56,28 @@ fn admin(address: &str) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", address).create().unwrap()
 }
 
+/// Remembers topics as a store does, by their names, which are each test's own.
+#[derive(Default)]
+struct Topics(Mutex<HashMap<String, (u128, u64)>>);
+
+#[async_trait]
+impl Generations for Topics {
+    async fn of(&self, topic: &str, id: u128) -> Result<Generation, String> {
+        let mut known = self.0.lock().unwrap();
+        let (last, number) = known.entry(topic.to_owned()).or_insert((id, 0));
+        let is_news = *last != id;
+        if is_news {
+            (*last, *number) = (id, *number + 1);
+        }
+        Ok(Generation { number: *number, is_news })
+    }
+}
+
+fn topics() -> Arc<dyn Generations> {
+    static ALL: LazyLock<Arc<Topics>> = LazyLock::new(Arc::default);
+    ALL.clone()
+}
+
 async fn event(receiver: &mut KafkaReceiver) -> Event {
     loop {
         match tokio::time::timeout(PATIENCE, receiver.next()).await.expect("an event comes") {
@@ -65,7 +89,7 @@ async fn event(receiver: &mut KafkaReceiver) -> Event {
 
 /// Takes the lanes that are assigned, and reads each from `position`.
 async fn open(kafka: &Kafka, signal: Signal, lanes: u32, position: Position) -> KafkaReceiver {
-    let mut receiver = kafka.receiver(signal, Assignment::All).unwrap();
+    let mut receiver = kafka.receiver(signal, Assignment::All, topics()).unwrap();
     for partition in 0..lanes {
         let Event::Assigned(lane, _) = event(&mut receiver).await else { panic!("a lane is assigned first") };
         assert_eq!(lane, Lane { signal, partition });
@@ -90,7 +114,7 @@ async fn the_battery_of(signal: Signal, compression: Compression) {
     let broker = broker();
     let config = Config { compression, ..config(&broker.address(), "battery") };
     let kafka = Kafka::new(config).unwrap();
-    run(signal, &kafka.sender(signal), || kafka.receiver(signal, Assignment::All).unwrap()).await;
+    run(signal, &kafka.sender(signal), || kafka.receiver(signal, Assignment::All, topics()).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +153,7 @@ async fn members_of_a_group_pass_the_battery() {
     let receiver = || {
         let group = format!("battery-{}", groups.fetch_add(1, Ordering::Relaxed));
         let kafka = Kafka::new(Config { group, ..config.clone() }).unwrap();
-        kafka.receiver(Signal::Logs, Assignment::Shared(epochs.clone())).unwrap()
+        kafka.receiver(Signal::Logs, Assignment::Shared(epochs.clone()), topics()).unwrap()
     };
     run(Signal::Logs, &kafka.sender(Signal::Logs), receiver).await;
 }
@@ -204,7 +228,7 @@ async fn members_of_a_group_share_the_partitions() {
     let join = || {
         let (told, found) = tokio::sync::mpsc::unbounded_channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let receiver = kafka.receiver(Signal::Metrics, Assignment::Shared(epochs.clone())).unwrap();
+        let receiver = kafka.receiver(Signal::Metrics, Assignment::Shared(epochs.clone()), topics()).unwrap();
         let reading = tokio::spawn(share(receiver, positions.clone(), told, stopped));
         (reading, found, stop)
     };
@@ -256,7 +280,7 @@ async fn a_fenced_member_gets_a_higher_epoch() {
     let broker = broker();
     let kafka = Kafka::new(config(&broker.address(), "fenced")).unwrap();
     let epochs = Arc::new(Counter::default());
-    let mut receiver = kafka.receiver(Signal::Logs, Assignment::Shared(epochs)).unwrap();
+    let mut receiver = kafka.receiver(Signal::Logs, Assignment::Shared(epochs), topics()).unwrap();
     send(&kafka.sender(Signal::Logs), numbered(Signal::Logs, 1)).await;
     let Event::Assigned(lane, first) = event(&mut receiver).await else { panic!("a lane is assigned") };
     receiver.fenced(lane, first).await;
@@ -337,7 +361,7 @@ async fn a_missing_broker_is_named() {
     assert!(matches!(error.kind, SendErrorKind::Retry { .. }), "{error}");
     assert!(error.message.contains(&address) && error.message.contains("refused"), "{error}");
     assert_eq!(*error.batch, numbered(Signal::Logs, 3), "it is handed back");
-    let mut receiver = kafka.receiver(Signal::Logs, Assignment::All).unwrap();
+    let mut receiver = kafka.receiver(Signal::Logs, Assignment::All, topics()).unwrap();
     match tokio::time::timeout(PATIENCE, receiver.next()).await.expect("it says so") {
         Err(ReceiveError::Retry(message)) => assert!(message.contains(&address), "{message}"),
         other => panic!("{other:?}"),
@@ -352,7 +376,7 @@ async fn a_missing_topic_is_named_where_none_may_be_created() {
     let error = kafka.sender(Signal::Spans).send(numbered(Signal::Spans, 1)).await.unwrap_err();
     assert_eq!(error.kind, SendErrorKind::Fatal);
     assert!(error.message.contains("none_spans") && error.message.contains("create_topics"), "{error}");
-    let mut receiver = kafka.receiver(Signal::Spans, Assignment::All).unwrap();
+    let mut receiver = kafka.receiver(Signal::Spans, Assignment::All, topics()).unwrap();
     assert!(
         matches!(receiver.next().await, Err(ReceiveError::Fatal(message)) if message.contains("none_spans"))
     );
@@ -541,7 +565,21 @@ async fn what_was_removed_is_a_gap() {
     assert_eq!(found[0], (Position(6), numbered(Signal::Logs, 6)));
 }
 
-/// Under a reader, and while none is there: positions go on growing, so that nothing new is taken for old.
+/// Deletes a topic and sends so many batches, from number 100, to one of its name.
+async fn recreate(address: &str, config: &Config, count: u64) {
+    Admin::new(address).delete(&config.topics.logs).await;
+    let kafka = Kafka::new(config.clone()).unwrap();
+    for n in 100..100 + count {
+        send(
+            &kafka.sender(Signal::Logs),
+            Batch { origins: Vec::new(), route: 0, ..numbered(Signal::Logs, n) },
+        )
+        .await;
+    }
+}
+
+/// Under a reader, and while none is there, and whether the new topic has become longer than the old one was or not: it is told of, read from its
+/// beginning, and positions go on growing, so that nothing new is taken for old.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recreated_topic_is_read_from_its_beginning() {
     let broker = broker();
@@ -553,22 +591,130 @@ async fn a_recreated_topic_is_read_from_its_beginning() {
     let mut receiver = open(&kafka, Signal::Logs, 1, Position(0)).await;
     take(&mut receiver, 10).await;
     let mut resume = Position(10);
-    for (under_a_reader, count) in [(true, 3), (false, 2)] {
-        Admin::new(&broker.address()).delete("recreated_logs").await;
-        let again = Kafka::new(config.clone()).unwrap();
-        for n in 20..20 + count {
-            send(&again.sender(Signal::Logs), numbered(Signal::Logs, n)).await;
-        }
+    for (under_a_reader, count) in [(true, 3), (false, 2), (true, 30), (false, 60)] {
         if !under_a_reader {
-            receiver = open(&again, Signal::Logs, 1, resume).await;
+            drop(receiver);
+            recreate(&broker.address(), &config, count).await;
+            receiver = open(&kafka, Signal::Logs, 1, resume).await;
+        } else {
+            recreate(&broker.address(), &config, count).await;
         }
-        let Event::Gap(_, lost, Cause::Recreated) = event(&mut receiver).await else { panic!("a gap comes") };
-        assert_eq!(lost.start, resume);
+        let mut before = resume;
+        let lost = loop {
+            match event(&mut receiver).await {
+                // Read before it was found out; it comes again.
+                Event::Data(_, _, data) if under_a_reader => before = data.last().unwrap().0.next(),
+                Event::Gap(_, lost, Cause::Recreated) => break lost,
+                other => panic!("a gap comes: {other:?}"),
+            }
+        };
+        assert_eq!(lost.start, before);
         assert!(lost.end > lost.start, "positions grow, though offsets begin anew");
         let found = take(&mut receiver, count as usize).await;
-        assert_eq!(found[0], (lost.end, numbered(Signal::Logs, 20)));
-        resume = Position(lost.end.0 + count);
+        let numbers: Vec<Bytes> = found.iter().map(|(_, batch)| batch.body.clone()).collect();
+        let expect: Vec<Bytes> = (100..100 + count).map(|n| numbered(Signal::Logs, n).body).collect();
+        assert_eq!((found[0].0, numbers), (lost.end, expect), "{count} under a reader: {under_a_reader}");
+        resume = found.last().unwrap().0.next();
     }
+}
+
+/// After a broker's bounce the leader's epoch of the old topic is above that of the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_recreated_after_a_bounce() {
+    let mut broker = Broker::start(&[]);
+    let config = config(&broker.address(), "late");
+    let kafka = Kafka::new(config.clone()).unwrap();
+    let sender = kafka.sender(Signal::Logs);
+    let mut receiver = open_after(&kafka, &sender, 1).await;
+    take(&mut receiver, 1).await;
+    broker.kill();
+    broker.resume();
+    send(&sender, numbered(Signal::Logs, 1)).await;
+    take(&mut receiver, 1).await;
+    recreate(&broker.address(), &config, 1).await;
+    // By the sender that knew the old one, too.
+    send(&sender, numbered(Signal::Logs, 2)).await;
+    let Event::Gap(_, lost, Cause::Recreated) = event(&mut receiver).await else { panic!("a gap comes") };
+    assert_eq!(lost.start, Position(2));
+    let found = take(&mut receiver, 2).await;
+    assert_eq!(found[1], (lost.end.next(), numbered(Signal::Logs, 2)));
+}
+
+/// Sends a batch, which makes the topic, and reads it from its beginning.
+async fn open_after(kafka: &Kafka, sender: &dyn Sender, lanes: u32) -> KafkaReceiver {
+    send(sender, numbered(Signal::Logs, 0)).await;
+    open(kafka, Signal::Logs, lanes, Position(0)).await
+}
+
+/// A topic comes back with fewer partitions: the others are told of and taken away, and nothing complains of them any more. It grows, and they
+/// are there again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_recreated_with_fewer_partitions() {
+    let broker = broker();
+    let three = Config { partitions: 3, ..config(&broker.address(), "fewer") };
+    let one = Config { partitions: 1, ..three.clone() };
+    let kafka = Kafka::new(three).unwrap();
+    let (sender, letters) = (kafka.sender(Signal::Logs), kafka.dead_letters());
+    // Of no file, they go by their route.
+    let routed = |route: u64| Batch { origins: Vec::new(), route, ..numbered(Signal::Logs, route) };
+    for route in 0..3 {
+        send(&sender, routed(route)).await;
+    }
+    // Whoever finds the topic missing makes it.
+    let mut receiver = open(&Kafka::new(one.clone()).unwrap(), Signal::Logs, 3, Position(0)).await;
+    let mut read = 0;
+    while read < 3 {
+        let Event::Data(_, _, data) = event(&mut receiver).await else { panic!("data comes") };
+        read += data.len();
+    }
+    recreate(&broker.address(), &one, 1).await;
+    let (mut gaps, mut revoked, mut data) = (Vec::new(), Vec::new(), Vec::new());
+    while data.len() < 2 {
+        match event(&mut receiver).await {
+            Event::Gap(lane, range, Cause::Recreated) => {
+                assert_eq!(range.start, Position(1));
+                gaps.push(lane.partition);
+            }
+            Event::Revoked(lane, _) => revoked.push(lane.partition),
+            Event::Data(lane, _, found) => {
+                if data.is_empty() {
+                    // The sender that knew three partitions learns of it.
+                    send(&sender, routed(2)).await;
+                }
+                assert_eq!(lane.partition, 0);
+                data.extend(found);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((gaps, revoked), (vec![0, 1, 2], vec![1, 2]));
+    assert_eq!(data[1].1, routed(2));
+    Admin::new(&broker.address()).grow("fewer_logs", 2).await;
+    // No error comes in between.
+    let next = tokio::time::timeout(PATIENCE, receiver.next()).await.expect("an event comes");
+    let Ok(Event::Assigned(lane, _)) = next else { panic!("the lane is there again: {next:?}") };
+    receiver.seek(lane, Position(1)).await.unwrap();
+    let Event::Gap(_, lost, Cause::Recreated) = event(&mut receiver).await else { panic!("a gap comes") };
+    assert_eq!(lost.start, Position(1));
+
+    // What was refused of a partition that is gone goes to another.
+    let letter = Letter {
+        lane: Lane { signal: Signal::Logs, partition: 2 },
+        position: Position(0),
+        cause: "for the test".into(),
+        records: 1,
+        envelope: Some(envelope::write(&routed(7)).into()),
+        body: routed(7).body,
+    };
+    letters.put(&[letter]).await.unwrap();
+    let mut found = Vec::new();
+    let read = letters.read(|letter| {
+        found.push(letter);
+        true
+    });
+    tokio::task::block_in_place(|| read).unwrap();
+    letters.send_again(&found[0]).await.unwrap();
+    assert_eq!(take(&mut receiver, 1).await[0].1, routed(7));
 }
 
 #[tokio::test(flavor = "multi_thread")]

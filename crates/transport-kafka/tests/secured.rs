@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use weir_model::Signal;
 use weir_runtime::{Period, Secret};
 use weir_testkit::secured::{PASSWORD, SecuredBroker, USER};
 use weir_transport::conformance::{numbered, take};
 use weir_transport::{Event, Position, ReceiveError, Receiver, SendError, SendErrorKind, Sender};
-use weir_transport_kafka::{Assignment, Config, Kafka, Mechanism};
+use weir_transport_kafka::{Assignment, Config, Generation, Generations, Kafka, Mechanism};
 
 /// How long anything may take that must come. Generous: it is only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,6 +24,16 @@ fn broker() -> Arc<SecuredBroker> {
         *shared = Arc::downgrade(&broker);
         broker
     })
+}
+
+/// Topics are never recreated.
+struct Unchanged;
+
+#[async_trait]
+impl Generations for Unchanged {
+    async fn of(&self, _topic: &str, _id: u128) -> Result<Generation, String> {
+        Ok(Generation { number: 0, is_news: false })
+    }
 }
 
 /// What works, with a topic of a test's own.
@@ -49,7 +60,7 @@ async fn refused(kafka: &Kafka) -> SendError {
 
 /// What a receiver is told in the end.
 async fn unread(kafka: &Kafka) -> String {
-    let mut receiver = kafka.receiver(LOGS, Assignment::All).unwrap();
+    let mut receiver = kafka.receiver(LOGS, Assignment::All, Arc::new(Unchanged)).unwrap();
     loop {
         match tokio::time::timeout(PATIENCE, receiver.next()).await.expect("an answer comes") {
             Ok(Event::Assigned(lane, _)) => receiver.seek(lane, Position(0)).await.unwrap(),
@@ -77,7 +88,7 @@ async fn who_has_the_rights_creates_writes_and_reads() {
     for (mechanism, topic) in [(Mechanism::Plain, "by-plain"), (Mechanism::Scram512, "by-scram")] {
         let kafka = Kafka::new(config(&broker, topic, mechanism)).unwrap();
         kafka.sender(LOGS).send(numbered(LOGS, 3)).await.unwrap();
-        let mut receiver = kafka.receiver(LOGS, Assignment::All).unwrap();
+        let mut receiver = kafka.receiver(LOGS, Assignment::All, Arc::new(Unchanged)).unwrap();
         let Ok(Event::Assigned(lane, _)) = receiver.next().await else { panic!("a lane is assigned") };
         receiver.seek(lane, Position(0)).await.unwrap();
         assert_eq!(take(&mut receiver, 1).await, [(Position(0), numbered(LOGS, 3))]);
@@ -142,7 +153,7 @@ async fn a_missing_right_is_named_and_counts_once_it_is_granted() {
     // The same sender goes on.
     broker.grant(&["Write", "Read"], &on);
     kafka.sender(LOGS).send(numbered(LOGS, 7)).await.unwrap();
-    let mut receiver = kafka.receiver(LOGS, Assignment::All).unwrap();
+    let mut receiver = kafka.receiver(LOGS, Assignment::All, Arc::new(Unchanged)).unwrap();
     let Ok(Event::Assigned(lane, _)) = receiver.next().await else { panic!("a lane is assigned") };
     receiver.seek(lane, Position(0)).await.unwrap();
     assert_eq!(take(&mut receiver, 1).await, [(Position(0), numbered(LOGS, 7))]);
