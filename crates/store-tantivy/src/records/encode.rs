@@ -145,7 +145,8 @@ impl<'a> Block<'a> {
         let before = self.column_before as usize;
         if let Some(column) = self.columns.get(before)
             && let Some(next) = self.columns.get(column.follower as usize)
-            && next.name == name
+            && (next.name.0, next.name.1) == (group, tag)
+            && same(next.name.2, key)
         {
             self.column_before = column.follower;
             return self.column_before;
@@ -306,6 +307,19 @@ fn fields<'a>(record: &'a [u8], all: &mut Vec<Tagged<'a>>) -> Option<Range<usize
         all.push(next);
     }
     Some(start..all.len())
+}
+
+/// Whether two keys are equal. Each field of each record is asked for, and a call of `memcmp` takes longer than comparing a key.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let (eights, rest) = a.as_chunks::<8>();
+    match (a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(last), Some(other)) => last == other && eights.iter().eq(b.as_chunks::<8>().0),
+        _ => rest.iter().eq(b),
+    }
 }
 
 /// The text of eight bytes in a field whose length is not padded.

@@ -134,6 +134,24 @@ mod tests {
         bytes.len()
     }
 
+    #[test]
+    fn keys_that_differ_in_one_byte_are_told_apart() {
+        for len in 0..40 {
+            let key = "k".repeat(len);
+            let mut body = BodyWriter::default();
+            body.resource(|_| ());
+            body.scope("", "");
+            for at in 0..len {
+                let other = format!("{}x{}", &key[..at], &key[at + 1..]);
+                for key in [&key, &other] {
+                    body.record(|out| LogWriter::new(out).attrs().str(key, "v"));
+                }
+            }
+            let bytes = body.finish();
+            check(Signal::Logs, &Refs::new(&bytes).map(|(_, record)| record).collect::<Vec<_>>());
+        }
+    }
+
     /// A span as any encoder writes it that counts lengths first.
     fn tight(n: u64) -> Vec<u8> {
         let mut out = vec![0x0a, 16];
