@@ -2,11 +2,13 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build web libraries run test test-rust test-engines torture test-web test-e2e bench bench-full lint fmt clean
+.PHONY: help build web libraries run test test-rust test-engines torture test-web test-e2e bench bench-full outage lint fmt clean
 
 WEB := query-ui/web
 # Folders of tests/engines with which `make test-engines` runs.
 ENGINES ?= elasticsearch-7.17 elasticsearch-8.19 opensearch-3
+# Minutes of the outages of `make outage`.
+MINUTES ?= 30
 # How many fleets `make torture` runs, and the seed of the first.
 ROUNDS ?= 1
 SEED ?= 12
@@ -72,6 +74,11 @@ bench: web libraries ## Measure beside named peers; fails where a floor is misse
 bench-full: web libraries ## Measure the store with ten million spans; takes longer
 	cargo build --release -p weir -p weir-bench
 	target/release/ingest --thousands 10000
+
+outage: web libraries ## Take Kafka from one fleet and OpenSearch from another for MINUTES under load; memory must stay flat, each line be found once
+	for engine in kafka opensearch; do scripts/engine.sh $$engine || exit 1; done
+	cargo build --release -p weir -p weir-bench
+	target/release/outage --minutes $(MINUTES)
 
 lint: web libraries ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
