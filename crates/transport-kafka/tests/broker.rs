@@ -646,6 +646,37 @@ async fn open_after(kafka: &Kafka, sender: &dyn Sender, lanes: u32) -> KafkaRece
     open(kafka, Signal::Logs, lanes, Position(0)).await
 }
 
+/// Members of a group give back what they had of the old topic, and get the new one's partitions under a higher epoch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recreated_topic_is_shared_anew() {
+    let broker = broker();
+    let config = config(&broker.address(), "reshared");
+    let kafka = Kafka::new(config.clone()).unwrap();
+    let sender = kafka.sender(Signal::Logs);
+    send(&sender, numbered(Signal::Logs, 1)).await;
+    let mut receiver =
+        kafka.receiver(Signal::Logs, Assignment::Shared(Arc::new(Counter::default())), topics()).unwrap();
+    let mut epochs = Vec::new();
+    let mut resume = Position(0);
+    for round in 0..3 {
+        let Event::Assigned(lane, epoch) = event(&mut receiver).await else { panic!("a lane is assigned") };
+        epochs.push(epoch);
+        receiver.seek(lane, resume).await.unwrap();
+        if round > 0 {
+            let Event::Gap(_, lost, Cause::Recreated) = event(&mut receiver).await else { panic!("a gap") };
+            assert_eq!(lost.start, resume);
+        }
+        resume = take(&mut receiver, 1).await[0].0.next();
+        receiver.done(lane, epoch, resume).await.unwrap();
+        recreate(&broker.address(), &config, 1).await;
+        match event(&mut receiver).await {
+            Event::Revoked(revoked, of) => assert_eq!((revoked, of), (lane, epoch)),
+            other => panic!("it is taken away: {other:?}"),
+        }
+    }
+    assert!(epochs.is_sorted_by(|a, b| a < b), "{epochs:?}");
+}
+
 /// A topic comes back with fewer partitions: the others are told of and taken away, and nothing complains of them any more. It grows, and they
 /// are there again.
 #[tokio::test(flavor = "multi_thread")]
