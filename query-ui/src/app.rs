@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Json, Router, middleware};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -13,19 +13,20 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use weir_runtime::{Health, Metrics};
 
 use crate::api::status::Overview;
 use crate::colors::Colors;
 use crate::config::Config;
 use crate::deps::Deps;
+use crate::forward::Forward;
 use crate::guard::Hosts;
-use crate::{api, assets, guard};
+use crate::{api, assets, forward, guard};
 
 /// What handlers share.
 pub(crate) struct App {
     pub(crate) deps: Deps,
     pub(crate) colors: Colors,
-    pub(crate) hosts: Hosts,
     pub(crate) turns: Semaphore,
     pub(crate) tails: Arc<Semaphore>,
     pub(crate) query_timeout: Duration,
@@ -84,13 +85,12 @@ pub fn openapi() -> OpenApi {
     description
 }
 
-/// The whole service. Cancelling `shutdown` ends live tails.
+/// The whole service over a store. Cancelling `shutdown` ends live tails.
 pub fn app(config: &Config, deps: Deps, shutdown: CancellationToken) -> Router {
-    let metrics = deps.metrics.clone();
+    let (metrics, health) = (deps.metrics.clone(), deps.health.clone());
     let app = Arc::new(App {
         colors: Colors::new(deps.state.clone()),
         deps,
-        hosts: Hosts::new(config),
         turns: Semaphore::new(config.queries),
         tails: Arc::new(Semaphore::new(config.tails)),
         query_timeout: config.query_timeout.0,
@@ -100,15 +100,31 @@ pub fn app(config: &Config, deps: Deps, shutdown: CancellationToken) -> Router {
     let (queries, _) = queries().split_for_parts();
     let (tails, _) = tails().split_for_parts();
     let description = openapi();
-    queries
+    let api = queries
         .layer(middleware::from_fn_with_state(app.clone(), guard::limits))
         .merge(tails)
-        .route("/metrics", get(move || async move { metrics.response() }))
         .route("/api/openapi.json", get(move || async move { Json(description) }))
+        .with_state(app);
+    served(config, api, metrics, health)
+}
+
+/// The whole service with calls handed on to a collector.
+pub(crate) fn forwarding(config: &Config, forward: Arc<Forward>, metrics: Metrics, health: Health) -> Router {
+    let api = Router::new()
+        .route("/api", any(forward::forward))
+        .route("/api/{*path}", any(forward::forward))
+        .with_state(forward);
+    served(config, api, metrics, health)
+}
+
+/// The API with the web app and what operators ask for.
+fn served(config: &Config, api: Router, metrics: Metrics, health: Health) -> Router {
+    api.route("/metrics", get(move || async move { metrics.response() }))
+        .route("/health", get(move || async move { Json(health.report()) }))
+        .route("/ready", get(|| async { "ready\n" }))
         .fallback(assets::serve)
         .method_not_allowed_fallback(assets::only_get)
         .layer(CompressionLayer::new())
-        .layer(middleware::from_fn_with_state(app.clone(), guard::hosts))
+        .layer(middleware::from_fn_with_state(Arc::new(Hosts::new(config)), guard::hosts))
         .layer(middleware::from_fn(guard::headers))
-        .with_state(app)
 }

@@ -1,7 +1,8 @@
 //! Each service's colour: one of twelve, assigned when the service is first seen, then never changed.
 //!
 //! A stable hash of the name says at which slot to begin. From there on, the first of the slots that fewest services have is taken, and one
-//! that no caller or callee has goes before all others. What is assigned is kept in [`State`], so it survives restarts.
+//! that no caller or callee has goes before all others. What is assigned is kept in [`State`], so it survives restarts. A process that may not write
+//! shows what others have assigned, and for the rest the slot of the hash.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -67,6 +68,8 @@ impl Colors {
                 let bytes = serde_json::to_vec(&assigned).expect("a map of text and numbers");
                 match self.state.put_if(KEY, revision, &bytes).await {
                     Ok(_) => {}
+                    // Only what is stored is the same for everyone.
+                    Err(PutError::ReadOnly) => assigned.retain(|name, _| !names.contains(&name.as_str())),
                     Err(PutError::Conflict(now)) => {
                         conflict = PutError::Conflict(now);
                         continue;

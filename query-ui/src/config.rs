@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use weir_runtime::Period;
 use weir_runtime::config::Validate;
 
+use crate::forward::authority;
+
 /// Where and how the query API and the web app are served.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -16,6 +18,9 @@ pub struct Config {
     /// Host names under which this server may be addressed, besides those of the loopback. Empty on an address that is not a loopback
     /// one: any.
     pub allowed_hosts: Vec<String>,
+    /// For `weir query` alone: where the web app of the collector is whose data folder holds the data, as `http://collector:7070`. Left out where
+    /// `store.elastic.urls` are named.
+    pub collector: String,
     /// A query that takes longer is given up.
     pub query_timeout: Period,
     /// Queries that run at a time; further ones wait.
@@ -33,6 +38,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
             allowed_hosts: Vec::new(),
+            collector: String::new(),
             query_timeout: Period::secs(30),
             queries: 32,
             tails: 64,
@@ -50,6 +56,12 @@ impl Validate for Config {
             if value == 0 {
                 problems.push(format!("query.{name}: must be at least 1"));
             }
+        }
+        if !self.collector.is_empty() && authority(&self.collector).is_none() {
+            problems.push(format!(
+                "query.collector: `{}` is no address of a collector; write it like http://collector:7070",
+                self.collector
+            ));
         }
         if self.query_timeout.0.is_zero() {
             problems.push("query.query_timeout: must be longer than 0s, for example 30s".into());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use weir_model::{Incarnation, Signal};
-use weir_runtime::Metrics;
+use weir_runtime::{Health, Metrics};
 use weir_store::{Reader, State};
 
 /// Everything that comes from outside.
@@ -15,6 +15,8 @@ pub struct Deps {
     pub status: Arc<dyn StatusSource>,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// What `/health` shows.
+    pub health: Health,
     /// Nanoseconds since the Unix epoch.
     pub now: fn() -> u64,
 }
@@ -26,9 +28,10 @@ impl Deps {
         state: Arc<dyn State>,
         status: Arc<dyn StatusSource>,
         metrics: Metrics,
+        health: Health,
     ) -> Self {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        Self { reader, state, status, metrics, now }
+        Self { reader, state, status, metrics, health, now }
     }
 }
 

@@ -93,6 +93,20 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
     }
 
+    /// Whoever has the data can't be asked.
+    pub(crate) fn away(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "away", message)
+    }
+
+    /// Whoever was asked is not who has the data.
+    pub(crate) fn foreign(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "foreign", message)
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.info.message
+    }
+
     pub(crate) fn broken(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", message)
     }

@@ -25,9 +25,13 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::X_FRAME_OPTIONS, "DENY"),
 ];
 
-/// Adds the headers that keep a browser safe to every answer.
+/// By which an answer shows that it is Weir's: its version.
+pub(crate) const VERSION_HEADER: HeaderName = HeaderName::from_static("weir-version");
+
+/// Adds the headers that keep a browser safe to every answer, and the version.
 pub(crate) async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    response.headers_mut().insert(VERSION_HEADER, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -85,8 +89,8 @@ fn host_of(authority: &str) -> &str {
 }
 
 /// Refuses requests that name a foreign host or come from a foreign page.
-pub(crate) async fn hosts(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.hosts.check(request.headers(), request.uri()) {
+pub(crate) async fn hosts(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
+    match hosts.check(request.headers(), request.uri()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }

@@ -5,6 +5,7 @@
 //!
 //! - [`build`] binds, [`QueryUi::run`] serves until shutdown; [`app`] is the same without a socket
 //! - `api`: one file per group of endpoints; `body`: the JSON of records
+//! - `forward`: instead of both, asking the collector that owns the data
 //! - `guard`: who may ask (DNS rebinding), for how long and how many at a time
 //! - `colors`: each service's colour, assigned once
 //! - `assets`: the embedded web app
@@ -17,6 +18,7 @@ mod colors;
 mod config;
 mod deps;
 mod error;
+mod forward;
 mod guard;
 mod params;
 mod serve;
@@ -28,4 +30,5 @@ pub use deps::{
     Deps, GlobStatus, Hole, ReceiverStatus, SignalCounts, SourceStatus, StageStatus, StatusReport,
     StatusSource,
 };
-pub use serve::{BuildError, QueryUi, build};
+pub use forward::Remote;
+pub use serve::{BuildError, QueryUi, Source, build};

@@ -13,9 +13,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::app;
+use crate::app::{app, forwarding};
 use crate::config::Config;
 use crate::deps::Deps;
+use crate::forward::{Forward, Remote};
 
 /// Time in which a client must have sent its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,23 +32,31 @@ pub enum BuildError {
     Bind { address: SocketAddr, source: std::io::Error },
 }
 
+/// Who answers.
+pub enum Source {
+    /// A store that this process reads.
+    Store(Box<Deps>),
+    /// The collector that [`Config::collector`] names.
+    Collector(Remote),
+}
+
 /// The role, bound and ready to run.
 pub struct QueryUi {
     listener: TcpListener,
     address: SocketAddr,
     config: Config,
-    deps: Deps,
+    source: Source,
 }
 
 /// Binds the address, so that its port is known before anything runs.
 ///
 /// # Errors
 /// If the address can't be bound.
-pub async fn build(config: Config, deps: Deps) -> Result<QueryUi, BuildError> {
+pub async fn build(config: Config, source: Source) -> Result<QueryUi, BuildError> {
     let failed = |source| BuildError::Bind { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(QueryUi { listener, address, config, deps })
+    Ok(QueryUi { listener, address, config, source })
 }
 
 impl QueryUi {
@@ -58,9 +67,18 @@ impl QueryUi {
 
     /// Serves until `shutdown`, then lets open requests end within the configured time.
     pub async fn run(self, shutdown: CancellationToken) {
-        let app = app(&self.config, self.deps, shutdown.clone());
-        let connections = Arc::new(Semaphore::new(self.config.connections));
         let open = TaskTracker::new();
+        let app = match self.source {
+            Source::Store(deps) => app(&self.config, *deps, shutdown.clone()),
+            Source::Collector(remote) => {
+                let (metrics, health) = (remote.metrics.clone(), remote.health.clone());
+                let forward = Forward::new(&self.config, remote, shutdown.clone());
+                let watched = forward.clone();
+                open.spawn(async move { watched.watch().await });
+                forwarding(&self.config, forward, metrics, health)
+            }
+        };
+        let connections = Arc::new(Semaphore::new(self.config.connections));
         tracing::info!(address = %self.address, "query API and web app are served");
         while let Some((stream, permit)) = accept(&self.listener, &connections, &shutdown).await {
             open.spawn(serve(stream, app.clone(), shutdown.clone(), permit));

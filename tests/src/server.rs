@@ -55,7 +55,11 @@ pub fn command(
     let binary = binary();
     let words: Vec<&OsStr> = wrapper.iter().map(OsStr::new).chain([binary.as_os_str()]).collect();
     let mut command = Command::new(words[0]);
-    command.args(&words[1..]).arg(role).arg("--data-dir").arg(dir.join("data"));
+    command.args(&words[1..]).arg(role);
+    // The one that keeps nothing.
+    if role != "query" {
+        command.arg("--data-dir").arg(dir.join("data"));
+    }
     if let Some(config) = config {
         let file = dir.join(format!("{role}.yaml"));
         std::fs::write(&file, config)?;

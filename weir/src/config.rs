@@ -144,6 +144,12 @@ impl Validate for Config {
             problems
                 .push(format!("forward.to: `{}` must begin with http://, or be `kafka`", self.forward.to));
         }
+        if self.store.elastic.is_used() && !self.query.collector.is_empty() {
+            problems.push(
+                "query.collector: `weir query` reads what is in store.elastic by itself; leave one of both out"
+                    .into(),
+            );
+        }
         if self.store.shard_records == 0 {
             problems.push("store.shard_records: must be at least 1".into());
         }
@@ -159,7 +165,7 @@ pub(crate) fn reference() -> String {
         "# Configuration reference
 
 Written by `weir config reference`. A configuration is one YAML file, given with `--config`; every key may be left out. `weir config check FILE` says what is wrong with one,
-`weir config print [FILE]` shows what counts. `weir up` reads all sections but `kafka`, `weir agent` reads `agent`, `forward` and `kafka`, `weir collector` all but `agent` and `forward`.
+`weir config print [FILE]` shows what counts. `weir up` reads all sections but `kafka`, `weir agent` reads `agent`, `forward` and `kafka`, `weir collector` all but `agent` and `forward`, `weir query` `query` and `store.elastic`.
 
 An environment variable overrides a key: `WEIR_` and its path with `__` between the parts, as in `WEIR_AGENT__OTLP_HTTP=0.0.0.0:4318`; its value is read as YAML.
 One that misses an underscore is refused, and others that begin with `WEIR_` and set nothing are told in the log.

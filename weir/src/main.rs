@@ -7,6 +7,7 @@ mod config;
 mod dlq;
 mod explain;
 mod ports;
+mod query;
 mod status;
 mod store;
 mod up;
@@ -38,6 +39,8 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Run a collector with its store and the web UI, fed by agents, or from Kafka.
     Collector(collector::CollectorArgs),
+    /// Run the query API and the web UI alone, over a search engine or a collector elsewhere.
+    Query(query::QueryArgs),
     /// Run the sample shop, one of its services, or switch a fault.
     Demo(weir_demo::DemoArgs),
     /// Show what is detected about a log file and why, and the records that its first lines become.
@@ -112,6 +115,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Collector(args) => {
             let config = load(args.config.as_ref())?;
             block_on(async { collector::run(args, config, shutdown::on_signals()?).await })
+        }
+        Command::Query(args) => {
+            let config = load(args.config.as_ref())?;
+            block_on(async { query::run(args, config, shutdown::on_signals()?).await })
         }
         Command::Audit(args) => block_on(audit::run(args)),
         Command::Dlq(args) => {

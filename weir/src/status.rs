@@ -144,9 +144,7 @@ impl Status {
         logs: Arc<WatchedLogs>,
         health: Health,
     ) -> Self {
-        let started_at =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        Self { started_at, agent, receivers, collector, store, logs, health }
+        Self { started_at: now(), agent, receivers, collector, store, logs, health }
     }
 
     /// For how long the oldest thing waits that was read or received and can't be searched yet.
@@ -209,8 +207,13 @@ pub(crate) fn counted(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
+/// Nanoseconds since the Unix epoch.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
 /// A stage with what is wrong with it.
-fn stage(name: String, detail: String, trouble: Option<String>) -> StageStatus {
+pub(crate) fn stage(name: String, detail: String, trouble: Option<String>) -> StageStatus {
     StageStatus {
         name,
         state: if trouble.is_some() { "failing" } else { "ok" }.into(),

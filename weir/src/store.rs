@@ -10,7 +10,7 @@ use weir_disk::{read, write_atomic};
 use weir_model::Signal;
 use weir_query_ui::StageStatus;
 use weir_store::{PutError, Reader, Revision, State, Writer};
-use weir_store_elastic::{ElasticStore, Retention};
+use weir_store_elastic::{ElasticReader, ElasticStore, OpenError, Retention};
 use weir_store_tantivy::{Settings, TantivyStore};
 use weir_transport::{Epoch, Position};
 use weir_transport_kafka::{Assignment, Epochs, Generation, Generations};
@@ -23,7 +23,7 @@ use crate::wiring::{DataFolder, say};
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Under which key a search engine knows what its positions belong to.
-const FED_FROM: &str = "weir.fed-from";
+pub(crate) const FED_FROM: &str = "weir.fed-from";
 /// Under which key it keeps the number of the last assignment of a lane to a process.
 const LAST_EPOCH: &str = "weir.last-epoch";
 /// Under which keys a store knows which topics its positions are of, with the topic's name behind it.
@@ -245,19 +245,29 @@ async fn open_embedded(folder: &DataFolder, config: &Config) -> anyhow::Result<S
     Ok(Store::Embedded(store))
 }
 
-async fn open_elastic(config: &Config) -> anyhow::Result<Store> {
-    let elastic = &config.store.elastic;
+/// Opens a search engine, which may be starting as well.
+async fn patiently<S>(open: impl AsyncFn() -> Result<S, OpenError>) -> anyhow::Result<S> {
     let begun = Instant::now();
-    let store = loop {
-        match ElasticStore::open(elastic).await {
-            Ok(store) => break store,
+    loop {
+        match open().await {
+            Ok(store) => return Ok(store),
             Err(error) if error.is_passing && begun.elapsed() < PATIENCE => {
                 tracing::warn!(%error, "the search engine can't be used yet; it is tried again for a while");
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             Err(error) => return Err(error).context("can't open the store (store.elastic)"),
         }
-    };
+    }
+}
+
+/// The search engine for a process that only reads.
+pub(crate) async fn open_reader(config: &Config) -> anyhow::Result<ElasticReader> {
+    patiently(async || ElasticReader::open(&config.store.elastic).await).await
+}
+
+async fn open_elastic(config: &Config) -> anyhow::Result<Store> {
+    let elastic = &config.store.elastic;
+    let store = patiently(async || ElasticStore::open(elastic).await).await?;
     let urls = elastic.urls.join(" ");
     say("store", format_args!("{:?} at {urls}, indices {}-*", store.family(), elastic.prefix));
     let retention =

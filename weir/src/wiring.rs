@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use weir_collector::{Collector, Policy};
 use weir_disk::{Disk, Lock, RealDisk, read, write_atomic};
 use weir_model::Signal;
-use weir_query_ui::{QueryUi, ReceiverStatus};
+use weir_query_ui::{QueryUi, ReceiverStatus, Source};
 use weir_runtime::{Health, Metrics};
 use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
 use weir_transport::{DeadLetters, Position, Receiver, Sender, Senders};
@@ -220,10 +220,10 @@ impl Collecting {
     ) -> anyhow::Result<QueryUi> {
         let (collector, store) = (self.collector.stats(), self.store.clone());
         let (logs, health) = (self.watched.clone(), self.health.clone());
-        let status = Status::new(agent, receivers, collector, store, logs, health);
+        let status = Status::new(agent, receivers, collector, store, logs, health.clone());
         let (reader, state) = (self.store.reader(), self.store.state());
-        let deps = weir_query_ui::Deps::new(reader, state, Arc::new(status), metrics);
-        Ok(weir_query_ui::build(config.query.clone(), deps).await?)
+        let deps = weir_query_ui::Deps::new(reader, state, Arc::new(status), metrics, health);
+        Ok(weir_query_ui::build(config.query.clone(), Source::Store(Box::new(deps))).await?)
     }
 }
 

@@ -22,6 +22,8 @@ use crate::settings::Config;
 
 /// Longest wait for an answer.
 const ANSWER: Duration = Duration::from_secs(60);
+/// What engines call it that there is no such index.
+const NO_INDEX: &str = "index_not_found_exception";
 /// Bytes of a message of an engine that are told.
 const REASON_BYTES: usize = 256;
 
@@ -54,7 +56,10 @@ impl Answer {
     pub(crate) fn refusal(&self) -> Error {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let (kind, reason) = cause(&body["error"]);
-        Error::Refused { status: self.status, kind, reason }
+        match kind.as_str() {
+            NO_INDEX => Error::Missing(reason),
+            _ => Error::Refused { status: self.status, kind, reason },
+        }
     }
 }
 

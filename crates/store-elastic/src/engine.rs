@@ -43,9 +43,13 @@ impl Family {
         }
         let refused = answer.refusal();
         for family in [Self::Elasticsearch, Self::OpenSearch] {
-            if let Ok(pit) = family.open_pit(client, index).await {
-                family.close_pit(client, &pit).await?;
-                return Ok(family);
+            match family.open_pit(client, index).await {
+                Ok(pit) => {
+                    family.close_pit(client, &pit).await?;
+                    return Ok(family);
+                }
+                Err(error @ Error::Missing(_)) => return Err(error),
+                Err(_) => {}
             }
         }
         Err(refused)

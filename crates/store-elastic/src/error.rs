@@ -9,6 +9,10 @@ pub(crate) enum Error {
     Away(String),
     #[error("the search engine refuses with {status}, {kind}: {reason}")]
     Refused { status: u16, kind: String, reason: String },
+    #[error(
+        "{0}; a collector makes it when it starts, so none has run with this `store.elastic.prefix` yet, or the index was deleted"
+    )]
+    Missing(String),
     #[error("{0}")]
     Strange(String),
     #[error("{0}")]
@@ -19,6 +23,7 @@ impl Error {
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),
+            Self::Missing(_) => Some(404),
             _ => None,
         }
     }
@@ -40,7 +45,9 @@ impl Error {
                     message: "the state that was asked is no longer kept; ask anew".into(),
                 };
             }
-            Self::Away(_) | Self::Refused { status: 429 | 500..=599, .. } => StoreErrorKind::Retry,
+            Self::Away(_) | Self::Missing(_) | Self::Refused { status: 429 | 500..=599, .. } => {
+                StoreErrorKind::Retry
+            }
             _ => StoreErrorKind::Broken,
         };
         StoreError { kind, message: self.to_string() }

@@ -3,10 +3,10 @@
 //! A search engine has no transaction over several documents, so their order makes the promise: first records, then the ranges that say that they
 //! are there, then the position behind them. After a crash in between records are delivered again, and are known by range or by id.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use weir_model::Incarnation;
+use weir_model::{Incarnation, Signal};
 use weir_store::{LedgerRow, RangeSet, WriteError};
 use weir_transport::{Epoch, Lane, Origin};
 
@@ -14,6 +14,8 @@ use crate::bulk::{Bulk, Item, Op, Outcome, Version};
 use crate::client::Client;
 use crate::error::Error;
 use crate::meta::{self, Kind};
+use crate::query::of_kind;
+use crate::view::View;
 
 /// How often a document is read and written again where others write it too.
 const ATTEMPTS: usize = 10;
@@ -97,6 +99,27 @@ fn ledger_id(lane: Lane, incarnation: Incarnation) -> String {
 pub(crate) async fn position(at: Place<'_>, lane: Lane) -> Result<Option<u64>, Error> {
     let found = meta::get::<Claim>(at.client, at.index, &lane_id(lane)).await?;
     Ok(found.and_then(|(_, claim)| claim.position))
+}
+
+/// How far the lanes of a signal are by a state of the store: everything before is stored.
+pub(crate) async fn positions(view: &View, signal: Signal) -> Result<BTreeMap<u32, u64>, Error> {
+    #[derive(Deserialize)]
+    struct Holder {
+        key: String,
+        body: Claim,
+    }
+    let (query, prefix) = (of_kind(Kind::Lane), format!("lane.{}.", signal.name()));
+    let (mut positions, mut after) = (BTreeMap::new(), None);
+    loop {
+        let hits = view.small(&query, &["key", "body"], after.take()).await?;
+        let Some(last) = hits.last() else { return Ok(positions) };
+        after = Some(last.first_key()?);
+        for mut hit in hits {
+            let Holder { key, body } = hit.parse()?;
+            let partition = key.strip_prefix(&prefix).and_then(|partition| partition.parse().ok());
+            positions.extend(partition.zip(body.position));
+        }
+    }
 }
 
 impl Held {

@@ -10,6 +10,7 @@ mod client;
 mod document;
 mod engine;
 mod error;
+mod follow;
 mod groups;
 mod lane;
 mod listing;
@@ -18,6 +19,8 @@ mod meta;
 mod patterns;
 mod points;
 mod query;
+mod reader;
+mod reading;
 mod retention;
 mod rows;
 mod settings;
@@ -29,10 +32,9 @@ mod values;
 mod view;
 mod write;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use elasticsearch::http::Method;
@@ -48,19 +50,14 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::lane::{Held, Place};
 use crate::live::Live;
-use crate::snapshot::{ElasticSnapshot, Kept, Mark};
+use crate::reading::Reading;
 use crate::template::Names;
 use crate::view::View;
 
 pub use engine::Family;
+pub use reader::ElasticReader;
 pub use retention::Retention;
 pub use settings::Config;
-
-/// How long a query waits until the engine has room for one more point in time, and how long from try to try.
-const OPENING: Duration = Duration::from_secs(10);
-const OPENING_PAUSE: Duration = Duration::from_millis(50);
-/// How long a query waits for shards that are not there: those of an index that is being made, or of a node that has just started, come within moments.
-const SETTLING: Duration = Duration::from_secs(5);
 
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -71,13 +68,22 @@ pub struct OpenError {
     pub message: String,
 }
 
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        let is_passing = match &error {
+            // Whoever writes makes it.
+            Error::Missing(_) => true,
+            error => !matches!(error, Error::Config(_) | Error::Refused { status: 400..=428, .. }),
+        };
+        Self { is_passing, message: error.to_string() }
+    }
+}
+
 /// A lane, where this process holds it.
 type Slot = Arc<tokio::sync::Mutex<Option<Held>>>;
 
 struct Inner {
-    client: Arc<Client>,
-    family: Family,
-    names: Names,
+    reading: Reading,
     /// Index of lanes, ledger and small values.
     meta: String,
     bulk: Bulk,
@@ -88,8 +94,6 @@ struct Inner {
     /// How many of the writes searches see.
     seen: tokio::sync::Mutex<u64>,
     written: AtomicU64,
-    kept: Arc<Kept>,
-    views: AtomicU64,
 }
 
 /// The store. Cloning shares it.
@@ -110,20 +114,13 @@ impl ElasticStore {
             let template = template::template(&names, config);
             let path = format!("/_index_template/{}", names.template());
             client.json(Method::Put, &path, &template).await?.success()?;
-            let meta = names.meta();
-            create_index(&client, &meta).await?;
-            let family = Family::detect(&client, &meta).await?;
-            Ok((client, names, meta, family))
+            create_index(&client, &names.meta()).await?;
+            Reading::new(client, names).await
         };
-        let (client, names, meta, family) = open.await.map_err(|error: Error| OpenError {
-            is_passing: !matches!(error, Error::Config(_) | Error::Refused { status: 400..=428, .. }),
-            message: error.to_string(),
-        })?;
+        let reading = open.await.map_err(|error: Error| OpenError::from(error))?;
         let inner = Inner {
-            client,
-            family,
-            names,
-            meta,
+            meta: reading.names.meta(),
+            reading,
             bulk: Bulk::new(),
             lanes: Mutex::default(),
             fresh: Mutex::default(),
@@ -131,16 +128,13 @@ impl ElasticStore {
             seen: tokio::sync::Mutex::new(0),
             // An earlier process may have written as well.
             written: AtomicU64::new(1),
-            kept: Arc::default(),
-            // Cursors of an earlier process name no view of this one.
-            views: AtomicU64::new(u64::from(rand::random::<u32>()) << 24),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Which engine it is.
     pub fn family(&self) -> Family {
-        self.inner.family
+        self.inner.reading.family
     }
 
     /// Records that the engine refused and that are lost, by cause, since the store was opened.
@@ -175,39 +169,17 @@ impl ElasticStore {
         }
     }
 
-    async fn view(&self, written_before: Option<u64>) -> Result<View, StoreError> {
+    async fn view(&self, written_before: Option<u64>) -> Result<Arc<View>, StoreError> {
         let inner = &self.inner;
-        // Before the point in time: what gets into a document meanwhile is then in both.
         let fresh = inner.fresh_rows();
         inner.refresh().await.map_err(Error::on_read)?;
-        let pit = inner.open_pit().await.map_err(Error::on_read)?;
-        let now = write::now();
-        Ok(View {
-            id: inner.views.fetch_add(1, Ordering::Relaxed),
-            client: inner.client.clone(),
-            family: inner.family,
-            pit,
-            fresh,
-            written_before,
-            taken: now + 1,
-            used: AtomicU64::new(now),
-            lists: Mutex::new(VecDeque::new()),
-        })
+        inner.reading.view(fresh, written_before).await.map_err(Error::on_read)
     }
-
-    fn snapshot_of(&self, view: Arc<View>) -> Arc<dyn Snapshot> {
-        Arc::new(ElasticSnapshot { view, kept: self.inner.kept.clone() })
-    }
-}
-
-/// Jittered, so that those who wait do not come again together.
-fn pause() -> Duration {
-    OPENING_PAUSE.mul_f64(rand::random_range(0.5..1.5))
 }
 
 impl Inner {
     fn place(&self) -> Place<'_> {
-        Place { client: &self.client, index: &self.meta, bulk: &self.bulk }
+        Place { client: &self.reading.client, index: &self.meta, bulk: &self.bulk }
     }
 
     fn slot(&self, lane: Lane) -> Slot {
@@ -223,39 +195,14 @@ impl Inner {
         self.written.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Opens a point in time over all indices. Where the engine has too many, states that are kept for a next page give way; then others must
-    /// end first.
-    async fn open_pit(&self) -> Result<String, Error> {
-        let begun = Instant::now();
-        loop {
-            match self.family.open_pit(&self.client, &self.names.all()).await {
-                Err(Error::Refused { status: 429, .. }) if begun.elapsed() < OPENING => {}
-                Err(Error::Refused { status: 503, .. }) if begun.elapsed() < SETTLING => {
-                    tokio::time::sleep(pause()).await;
-                    continue;
-                }
-                done => return done,
-            }
-            match self.kept.oldest() {
-                // One that a query uses ends with it.
-                Some(view) => {
-                    if let Some(view) = Arc::into_inner(view) {
-                        view.give_back().await?;
-                    }
-                }
-                None => tokio::time::sleep(pause()).await,
-            }
-        }
-    }
-
     /// Makes searches see what this process has written.
     async fn refresh(&self) -> Result<(), Error> {
         // Whoever comes while another refreshes waits until that is done.
         let mut seen = self.seen.lock().await;
         let written = self.written.load(Ordering::SeqCst);
         if *seen < written {
-            let path = format!("/{}/_refresh?allow_no_indices=true", self.names.all());
-            self.client.ask(Method::Post, &path).await?.success()?;
+            let path = format!("/{}/_refresh?allow_no_indices=true", self.reading.names.all());
+            self.reading.client.ask(Method::Post, &path).await?.success()?;
             *seen = written;
         }
         Ok(())
@@ -265,16 +212,15 @@ impl Inner {
 #[async_trait]
 impl Reader for ElasticStore {
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
-        Ok(self.snapshot_of(Arc::new(self.view(None).await?)))
+        Ok(self.inner.reading.snapshot(self.view(None).await?))
     }
 
     async fn snapshot_at(&self, cursor: &Cursor) -> Result<Arc<dyn Snapshot>, StoreError> {
-        let mark = Mark::parse(cursor)?;
-        let view = match self.inner.kept.find(mark.view) {
-            Some(view) => view,
-            None => Arc::new(self.view(Some(mark.taken)).await?),
+        let view = match self.inner.reading.kept(cursor)? {
+            (Some(view), _) => view,
+            (None, taken) => self.view(Some(taken)).await?,
         };
-        Ok(self.snapshot_of(view))
+        Ok(self.inner.reading.snapshot(view))
     }
 
     fn tail(&self, filter: &Filter) -> Result<BoxStream<'static, TailEvent>, StoreError> {

@@ -69,10 +69,10 @@ impl Inner {
     pub(crate) async fn retain(&self, retention: Retention) -> Result<Vec<String>, Error> {
         let mut all = Vec::new();
         for signal in Signal::ALL {
-            let pattern = self.names.all_of(signal);
+            let pattern = self.reading.names.all_of(signal);
             // Needs no right on the cluster, as a list of indices would. What is closed is left out, and stays.
             let path = format!("/{pattern}/_stats/store");
-            let stats: Stats = self.client.ask(Method::Get, &path).await?.success()?.json()?;
+            let stats: Stats = self.reading.client.ask(Method::Get, &path).await?.success()?.json()?;
             for (index, figures) in stats.indices {
                 let day = index.get(pattern.len() - 1..).unwrap_or_default();
                 let end = if day == UNDATED { self.last_arrival(&index).await? } else { end_of(day) };
@@ -83,7 +83,7 @@ impl Inner {
         }
         let expired = expired(all, retention, now());
         for index in &expired {
-            let answer = self.client.ask(Method::Delete, &format!("/{index}")).await?;
+            let answer = self.reading.client.ask(Method::Delete, &format!("/{index}")).await?;
             match answer.success() {
                 Ok(_) => tracing::info!(index, "deleted by retention"),
                 // Another process was first.
@@ -97,7 +97,7 @@ impl Inner {
     /// When the newest record of an index was written, in milliseconds since the Unix epoch.
     async fn last_arrival(&self, index: &str) -> Result<Option<u64>, Error> {
         let body = json!({ "size": 1, "sort": [{ "at": "desc" }], "_source": ["at"] });
-        let answer = self.client.json(Method::Post, &format!("/{index}/_search"), &body).await?;
+        let answer = self.reading.client.json(Method::Post, &format!("/{index}/_search"), &body).await?;
         let found: Value = answer.success()?.json()?;
         Ok(found["hits"]["hits"][0]["_source"]["at"].as_u64())
     }

@@ -106,7 +106,7 @@ impl ElasticSnapshot {
 
 impl View {
     /// Log records of a query in an order, up to one more than `limit`, which tells that there are more.
-    async fn logs(
+    pub(crate) async fn logs(
         &self,
         query: &Candidates,
         matcher: Option<&Matcher>,

@@ -74,7 +74,7 @@ fn work<'a>(
                     report.duplicate += 1;
                     continue;
                 }
-                let index = inner.names.of(lane.signal, fresh.time(), batch.arrived);
+                let index = inner.reading.names.of(lane.signal, fresh.time(), batch.arrived);
                 work.items.push(Item { index, id, op: Op::Create, document: fresh.document(at) });
                 work.records.push(fresh);
             }
@@ -98,7 +98,7 @@ impl Inner {
         held.recall(self.place(), sources).await?;
         let mut refusals = Refusals::default();
         let Work { records, items } = work(self, held, batches, now(), &mut refusals, report);
-        let done = self.bulk.write(&self.client, &items).await;
+        let done = self.bulk.write(&self.reading.client, &items).await;
         self.wrote();
         if let Some(problem) = done.problem {
             for (fresh, outcome) in records.iter().zip(&done.outcomes) {
@@ -160,7 +160,15 @@ impl Inner {
         let refusals = match lane.signal {
             Signal::Metrics => {
                 let bodies: Vec<&Batch> = new.iter().map(|(_, batch)| batch).collect();
-                let points = points::write(&self.client, &self.bulk, &self.names, lane, &bodies, now()).await;
+                let points = points::write(
+                    &self.reading.client,
+                    &self.bulk,
+                    &self.reading.names,
+                    lane,
+                    &bodies,
+                    now(),
+                )
+                .await;
                 self.wrote();
                 let points = points.map_err(Error::on_write)?;
                 report.stored += points.stored;

@@ -9,8 +9,10 @@ use weir_model::Signal;
 use weir_model::filter::Filter;
 use weir_runtime::Secret;
 use weir_store::conformance::sample;
-use weir_store::{Agg, Reader, RecordQuery, Table, TimeRange, Writer};
-use weir_store_elastic::{Config, ElasticStore, Family, Retention};
+use weir_store::{
+    Agg, PutError, Reader, RecordQuery, Revision, State, StoreErrorKind, Table, TimeRange, Writer,
+};
+use weir_store_elastic::{Config, ElasticReader, ElasticStore, Family, Retention};
 use weir_testkit::search::{Engine, PASSWORD, SearchServer};
 use weir_transport::{Epoch, Lane, Position};
 
@@ -48,12 +50,16 @@ async fn a_secured_engine() {
             // May not ask who is there.
             ("quiet", role("manage_index_templates", RIGHTS)),
             ("reader", role("monitor", "[read]")),
+            ("glance", role("", "[read]")),
         ];
         let roles: Vec<_> = roles.iter().map(|(name, rights)| (*name, rights.as_str())).collect();
         let server = SearchServer::start_secured(engine, &roles);
         who_is_not_known_is_told(&server).await;
         for name in ["weir", "quiet"] {
             it_stores(user(&server, name, PASSWORD, Some(server.ca()))).await;
+        }
+        for name in ["reader", "glance"] {
+            it_reads(user(&server, name, PASSWORD, Some(server.ca()))).await;
         }
     }
 }
@@ -67,6 +73,39 @@ async fn who_is_not_known_is_told(server: &SearchServer) {
     assert!(!is_passing && message.contains("401"), "{message}");
     let (is_passing, message) = refused(&user(server, "reader", PASSWORD, Some(server.ca()))).await;
     assert!(!is_passing && message.contains("403") && message.contains("template"), "{message}");
+}
+
+/// Finds what [`it_stores`] has left, with no right but to read.
+async fn it_reads(config: Config) {
+    // Its password is asked for first.
+    let wrong = Config { password: Secret::new("wrong"), ..config.clone() };
+    let error = ElasticReader::open(&wrong).await.err().expect("refused");
+    assert!(!error.is_passing && error.message.contains("401"), "{}", error.message);
+    // Another's indices, and none that are there.
+    let nothing = Config { prefix: "weir-nothing".into(), ..config.clone() };
+    let message = match ElasticReader::open(&nothing).await {
+        Ok(reader) => {
+            let error = reader.snapshot().await.err().expect("nothing is there");
+            assert_eq!(error.kind, StoreErrorKind::Retry);
+            error.message
+        }
+        // Who may not ask who is there learns it from the indices.
+        Err(error) => {
+            assert!(error.is_passing);
+            error.message
+        }
+    };
+    assert!(message.contains("store.elastic.prefix"), "{message}");
+
+    let reader = ElasticReader::open(&Config { prefix: "weir-weir".into(), ..config }).await;
+    let reader = reader.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(reader.family(), Family::Elasticsearch);
+    let query = RecordQuery { filter: Filter::All, range: TimeRange::ALL };
+    let counted = reader.snapshot().await.unwrap().aggregate(Signal::Logs, &query, &Agg::Count).await;
+    assert!(matches!(&counted, Ok(Table::Count(total)) if total.value == 1), "{counted:?}");
+    assert_eq!(reader.get("colours").await.unwrap(), None);
+    let put = reader.put_if("colours", Revision(0), b"red").await;
+    assert!(matches!(put, Err(PutError::ReadOnly)), "{put:?}");
 }
 
 /// Writes, finds and deletes.

@@ -68,6 +68,9 @@ pub enum PutError {
     /// Somebody else wrote meanwhile; the revision that stands there now.
     #[error("the value has changed meanwhile")]
     Conflict(Revision),
+    /// This process reads what others write.
+    #[error("this process only reads")]
+    ReadOnly,
     #[error("{0}")]
     Retry(String),
 }

@@ -1,0 +1,129 @@
+//! `weir query`: query API and web app in a process of their own, which stores nothing: over a search engine that collectors fill, or by asking the
+//! collector that owns a data folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+use weir_query_ui::{
+    Deps, Remote, SignalCounts, Source, SourceStatus, StageStatus, StatusReport, StatusSource,
+};
+use weir_runtime::{Health, Metrics};
+use weir_store::State;
+use weir_store_elastic::ElasticReader;
+
+use crate::config::Config;
+use crate::ports;
+use crate::status::{now, stage};
+use crate::store::{FED_FROM, open_reader};
+use crate::wiring::{Parts, say};
+
+/// How often it is looked whether the search engine can be asked.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The search engine, as health names it.
+const ENGINE: &str = "search engine";
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// Configuration file; it names the search engine (`store.elastic`) or the collector (`query.collector`).
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: QueryArgs, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    ports::are_free(&[("query.listen", config.query.listen)])?;
+    let (metrics, health) = (Metrics::new(), Health::default());
+    let mut parts = Parts::default();
+    let source = if config.store.elastic.is_used() {
+        let reader = open_reader(&config).await?;
+        let elastic = &config.store.elastic;
+        let what =
+            format!("{:?} at {}, indices {}-*", reader.family(), elastic.urls.join(" "), elastic.prefix);
+        say("store", format_args!("reads {what}"));
+        let status = EngineStatus { started_at: now(), what, health: health.clone() };
+        let deps = Deps::new(
+            Arc::new(reader.clone()),
+            Arc::new(reader.clone()),
+            Arc::new(status),
+            metrics,
+            health.clone(),
+        );
+        parts.spawn(|stop| watch(reader, health, stop));
+        Source::Store(Box::new(deps))
+    } else if !config.query.collector.is_empty() {
+        say("store", format_args!("asks the collector at {}", config.query.collector));
+        Source::Collector(Remote { metrics, health })
+    } else {
+        let named = args.config.map_or("the configuration".into(), |file| file.display().to_string());
+        bail!(
+            "{named} does not say where the data is: name the nodes of a search engine in `store.elastic.urls`, or in \
+             `query.collector` the address of the collector whose data folder has it, such as http://collector:7070"
+        );
+    };
+    let ui = weir_query_ui::build(config.query, source).await?;
+    let url = format!("http://{}", ui.address());
+    parts.spawn(|stop| async {
+        ui.run(stop).await;
+        Ok(())
+    });
+    say("ui", format_args!("{url}"));
+    say("ready", format_args!("open {url} in a browser; Ctrl-C ends it"));
+    parts.run_until(shutdown, || async {}).await
+}
+
+/// Tells health whether the search engine can be asked, until the token is cancelled.
+async fn watch(reader: ElasticReader, health: Health, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let looking = async {
+        loop {
+            looks.tick().await;
+            // The smallest question that the right to read is enough for.
+            match reader.get(FED_FROM).await {
+                Ok(_) => health.good(ENGINE),
+                Err(error) => {
+                    if health.trouble(ENGINE).is_none() {
+                        tracing::warn!(%error, "the search engine can't be asked");
+                    }
+                    health.bad(ENGINE, error.to_string());
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(looking).await;
+    Ok(())
+}
+
+/// What a process knows that only reads.
+struct EngineStatus {
+    started_at: u64,
+    what: String,
+    health: Health,
+}
+
+impl StatusSource for EngineStatus {
+    fn report(&self) -> StatusReport {
+        StatusReport {
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at: self.started_at,
+            stages: vec![self.stage()],
+            ..StatusReport::default()
+        }
+    }
+
+    fn sources(&self) -> Vec<SourceStatus> {
+        Vec::new()
+    }
+
+    fn counts(&self) -> Vec<SignalCounts> {
+        Vec::new()
+    }
+}
+
+impl EngineStatus {
+    fn stage(&self) -> StageStatus {
+        stage("query".into(), format!("reads {}", self.what), self.health.trouble(ENGINE))
+    }
+}
