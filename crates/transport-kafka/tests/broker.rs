@@ -17,7 +17,7 @@ use weir_model::otlp::{BodyWriter, Refs, Span, SpanWriter};
 use weir_model::{Signal, SpanId, TraceId};
 use weir_runtime::{ByteSize, Period};
 use weir_testkit::free_port;
-use weir_testkit::kafka::{Admin, Broker};
+use weir_testkit::kafka::{Admin, Broker, Cluster};
 use weir_transport::conformance::{numbered, run, take};
 use weir_transport::{
     Batch, Cause, DeadLetters, Epoch, Event, Lane, Letter, Position, ReceiveError, Receiver, SendError,
@@ -644,6 +644,43 @@ async fn a_topic_is_recreated_after_a_bounce() {
 async fn open_after(kafka: &Kafka, sender: &dyn Sender, lanes: u32) -> KafkaReceiver {
     send(sender, numbered(Signal::Logs, 0)).await;
     open(kafka, Signal::Logs, lanes, Position(0)).await
+}
+
+/// A sender that knows a later leader of the old topic finds that of the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_finds_the_leader_of_a_recreated_topic() {
+    let mut cluster = Cluster::start();
+    let addresses = cluster.addresses();
+    let admin = Admin::new(&addresses.join(","));
+    let mut config = config("", "moved");
+    config.brokers = addresses.clone();
+    config.send_timeout = Period::secs(2);
+    // Brokers learn of it one after the other.
+    let leader = async |other_than: Option<usize>| {
+        loop {
+            let now = admin.partitions("moved_logs").first().and_then(|partition| partition.leader);
+            if let Some(now) = now.filter(|now| Some(*now) != other_than) {
+                return now;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let sender = Kafka::new(config.clone()).unwrap().sender(Signal::Logs);
+    send(&sender, numbered(Signal::Logs, 1)).await;
+    let first = leader(None).await;
+    cluster.kill(first);
+    send(&sender, numbered(Signal::Logs, 2)).await;
+    let known = leader(Some(first)).await;
+    cluster.resume(first);
+    // Whoever leads is drawn.
+    loop {
+        recreate(&addresses[0], &config, 1).await;
+        if leader(None).await != known {
+            break;
+        }
+    }
+    let sent = tokio::time::timeout(PATIENCE, send(&sender, numbered(Signal::Logs, 3)));
+    assert_eq!(sent.await.expect("it is taken"), Position(1));
 }
 
 /// Members of a group give back what they had of the old topic, and get the new one's partitions under a higher epoch.
