@@ -45,7 +45,7 @@ pub(crate) struct SignalLoop {
     signal: Signal,
     receiver: Box<dyn Receiver>,
     writer: Arc<dyn Writer>,
-    dead_letters: Option<Arc<dyn DeadLetters>>,
+    dead_letters: Arc<dyn DeadLetters>,
     policy: Policy,
     stats: Stats,
     health: Health,
@@ -66,7 +66,7 @@ impl SignalLoop {
         signal: Signal,
         receiver: Box<dyn Receiver>,
         writer: Arc<dyn Writer>,
-        dead_letters: Option<Arc<dyn DeadLetters>>,
+        dead_letters: Arc<dyn DeadLetters>,
         policy: Policy,
         stats: Stats,
         health: Health,
@@ -283,9 +283,10 @@ impl SignalLoop {
 
     /// Puts letters among the dead ones, until that works. False when the process is to end before.
     async fn keep(&mut self, letters: Vec<Letter>, shutdown: &CancellationToken) -> bool {
-        let Some(dead_letters) = self.dead_letters.clone().filter(|_| !letters.is_empty()) else {
+        if letters.is_empty() {
             return true;
-        };
+        }
+        let dead_letters = self.dead_letters.clone();
         let mut wait = RETRY;
         while let Err(message) = dead_letters.put(&letters).await {
             self.unkept = !self.again(&mut wait, &message, shutdown).await;

@@ -99,7 +99,7 @@ impl Stats {
 pub struct Collector {
     receivers: Vec<(Signal, Box<dyn Receiver>)>,
     writer: Arc<dyn Writer>,
-    dead_letters: Option<Arc<dyn DeadLetters>>,
+    dead_letters: Arc<dyn DeadLetters>,
     policy: Policy,
     stats: Stats,
     health: Health,
@@ -114,12 +114,11 @@ pub fn storing(signal: Signal) -> &'static str {
     }
 }
 
-/// Puts a collector together from one receiver a signal and a store. What can't be stored goes to the dead letters; where there are none, it is
-/// only counted and told in the log.
+/// Puts a collector together from one receiver a signal and a store. What can't be stored goes to the dead letters.
 pub fn build(
     receivers: Vec<(Signal, Box<dyn Receiver>)>,
     writer: Arc<dyn Writer>,
-    dead_letters: Option<Arc<dyn DeadLetters>>,
+    dead_letters: Arc<dyn DeadLetters>,
     policy: Policy,
     metrics: &Metrics,
     health: Health,

@@ -105,9 +105,8 @@ impl Run {
         let store = Arc::new(Counted::default());
         let receivers: Vec<(Signal, Box<dyn Receiver>)> = vec![(Signal::Spans, Box::new(log.receiver()))];
         let policy = Policy { commit_every, commit_bytes: 1 << 20 };
-        let dead_letters: Option<Arc<dyn DeadLetters>> = Some(shelf.clone());
         let (metrics, health) = (Metrics::default(), Health::default());
-        let collector = build(receivers, store.clone(), dead_letters, policy, &metrics, health);
+        let collector = build(receivers, store.clone(), shelf.clone(), policy, &metrics, health);
         let (stats, shutdown) = (collector.stats(), CancellationToken::new());
         Self { store, stats, running: tokio::spawn(collector.run(shutdown.clone())), shutdown }
     }

@@ -17,6 +17,16 @@ use weir_transport::faulty::{Faults, FaultyReceiver, FaultySender, Rates};
 use weir_transport::memory::MemoryLog;
 use weir_transport::{Batch, Lane, Receiver, Sender};
 
+/// Nothing is refused here.
+struct NoLetters;
+
+#[async_trait::async_trait]
+impl weir_transport::DeadLetters for NoLetters {
+    async fn put(&self, letters: &[weir_transport::Letter]) -> Result<(), String> {
+        panic!("refused: {letters:?}");
+    }
+}
+
 /// How long a test waits for what must come. Generous: it is only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BATCHES: u64 = 40;
@@ -49,7 +59,8 @@ async fn survives(seed: u64) {
         senders.push(FaultySender::new(log, faults(n * 10 + 1)));
     }
     let policy = Policy { commit_every: Duration::from_millis(20), commit_bytes: 10_000 };
-    let collector = build(receivers, writer, None, policy, &Metrics::default(), Health::default());
+    let collector =
+        build(receivers, writer, Arc::new(NoLetters), policy, &Metrics::default(), Health::default());
     let stats = collector.stats();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(collector.run(shutdown.clone()));

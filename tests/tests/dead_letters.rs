@@ -1,16 +1,20 @@
-//! What can't be stored comes from a real broker, is kept there, shown, and sent again.
+//! What can't be stored is kept, shown, and sent again: in a real broker that carries the data, else in the data folder.
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use weir_disk::RealDisk;
 use weir_model::otlp::{BodyWriter, LogWriter};
 use weir_model::{Incarnation, Signal, identity};
 use weir_testkit::kafka::Broker;
 use weir_tests::client::Client;
-use weir_tests::server::{Server, binary};
+use weir_tests::http::Http;
+use weir_tests::server::{KillAt, Server, binary};
+use weir_transport::disk_log::DiskDeadLetters;
 use weir_transport::{Batch, DeadLetters, Lane, Letter, Origin, Position, SendErrorKind, Sender, envelope};
 use weir_transport_kafka::{Config, Kafka};
 
@@ -157,4 +161,116 @@ async fn what_is_refused_is_kept_shown_and_sent_again() {
     send(&kafka.sender(Signal::Logs), Batch { origins: Vec::new(), ..line() }).await;
     client.wait_for_totals(3, 0).await;
     assert_eq!(letters(&file).len(), 2);
+}
+
+/// `weir dlq` of a data folder: whether it went well, and all that it says.
+fn of_folder(data: &Path, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(binary());
+    command.arg("dlq").args(arguments).arg("--data-dir").arg(data).env("WEIR_LOG", "warn");
+    let output = command.output().expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Its letters that were not sent again, and the rest of their lines.
+fn in_folder(data: &Path) -> Vec<(String, String)> {
+    let (well, list) = of_folder(data, &["list"]);
+    assert!(well, "{list}");
+    let lines = list.lines().filter_map(|line| line.split_once(' '));
+    let letters = lines.filter(|(id, _)| id.parse::<u64>().is_ok());
+    letters.map(|(id, rest)| (id.to_owned(), rest.to_owned())).collect()
+}
+
+/// A line that nothing tells apart from another one like it.
+fn stranger() -> Letter {
+    let mut body = BodyWriter::default();
+    body.resource(|attrs| attrs.str("service.name", "shop"));
+    body.scope("", "");
+    body.record(|out| LogWriter::new(out).body("once refused"));
+    Letter {
+        lane: Lane { signal: Signal::Logs, partition: 0 },
+        position: Position(77),
+        cause: "for the test".into(),
+        records: 1,
+        body: body.finish().into(),
+        envelope: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_broker_they_are_in_the_data_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (well, said) = of_folder(&data, &["list"]);
+    assert!(!well && said.contains("--data-dir") && !data.exists(), "{said}");
+    let config = "agent:\n  host_metrics: 0s\n  sources: []\ncollector:\n  commit_every: 100ms\n";
+    let refused = spans_without_ids().body;
+
+    // Killed while it keeps what was refused: that is not committed yet, and comes again.
+    let at = KillAt { step: "put_letters", nth: 1 };
+    let server = Server::start_to_kill(dir.path(), config, at).unwrap();
+    Http::default().export_spans(server.otlp(), &refused).await;
+    server.killed();
+    let start = || Client::new(Server::start(dir.path(), config).unwrap());
+    let mut client = start();
+    let waiting = async {
+        while in_folder(&data).is_empty() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the letter comes");
+    let (id, rest) = in_folder(&data).remove(0);
+    assert!(rest.contains("spans/0@") && rest.contains("without trace id or span id"), "{rest}");
+    let (_, shown) = of_folder(&data, &["show", &id]);
+    assert!(shown.contains("service \"careless\"") && shown.contains("name = nobody's work"), "{shown}");
+    let stages = client.get("/api/v1/status").await["stages"].to_string();
+    assert!(stages.contains("dead letters (weir dlq list)"), "{stages}");
+    let (well, said) = of_folder(&data, &["show", "99"]);
+    assert!(!well && said.contains("there is no dead letter 99"), "{said}");
+
+    // What can't be stored still comes back, and positions are behind it: a restart brings nothing.
+    let (well, said) = of_folder(&data, &["replay"]);
+    assert!(well && said.contains("sent again"), "{said}");
+    let before = of_folder(&data, &["list", "--all"]).1.matches("(sent again)").count();
+    let waiting = async {
+        while in_folder(&data).is_empty() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("it comes back");
+    assert!(before > 0 && in_folder(&data).iter().all(|(again, _)| *again != id));
+    client.wait("/api/v1/status", |status| status["behindMs"] == 0).await;
+    client.server.stop().unwrap();
+    let kept = in_folder(&data).len();
+
+    // Something that can be stored by now; and nobody runs who could send it again.
+    let letters = DiskDeadLetters::open(Arc::new(RealDisk), &data.join("dead-letters"), 1 << 28, 0).unwrap();
+    letters.put(&[stranger()]).await.unwrap();
+    drop(letters);
+    let found = in_folder(&data);
+    assert_eq!(found.len(), kept + 1);
+    let stored = &found[kept].0;
+    let (well, said) = of_folder(&data, &["replay"]);
+    assert!(!well && said.contains("start `weir up`"), "{said}");
+    client = start();
+    assert_eq!(in_folder(&data).len(), kept + 1, "a restart brings nothing");
+    let (well, said) = of_folder(&data, &["replay"]);
+    assert!(well, "{said}");
+    client.wait_for_totals(1, 0).await;
+    // Twice more: it is known.
+    let (well, said) = of_folder(&data, &["replay", stored, stored]);
+    assert!(well && said.contains("2 dead letters were sent again"), "{said}");
+    client
+        .wait("/api/v1/ledger", |ledger| {
+            let logs = ledger["records"].as_array().into_iter().flatten().find(|row| row["signal"] == "logs");
+            logs.is_some_and(|logs| logs["duplicate"] == 2)
+        })
+        .await;
+    assert_eq!(client.total("logs", "").await, 1);
+
+    // Without its socket the folder is another's.
+    std::fs::remove_file(data.join("control.sock")).unwrap();
+    let (well, said) = of_folder(&data, &["list"]);
+    assert!(!well && said.contains("control.sock") && said.contains("in use by another weir"), "{said}");
+    client.server.stop().unwrap();
 }

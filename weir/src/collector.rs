@@ -55,6 +55,7 @@ pub(crate) async fn run(
     let mut parts = Parts::default();
     parts.spawn(|stop| async { http.run(stop).await.context("taking batches over HTTP failed") });
     parts.spawn(|stop| async { grpc.run(stop).await.context("taking batches over gRPC failed") });
+    parts.spawn(|stop| Collecting::answer(collecting.control, stop));
     parts.spawn(|stop| collecting.collector.run(stop));
     parts.spawn(|stop| collecting.watched.watch(health, stop));
     parts.spawn(|stop| async {

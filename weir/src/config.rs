@@ -40,6 +40,9 @@ impl Default for Forward {
     }
 }
 
+/// Least room for dead letters: one may hold all of a batch.
+const DEAD_LETTER_BYTES_MIN: ByteSize = ByteSize::mib(1);
+
 /// What `forward.to` says for Kafka.
 const KAFKA: &str = "kafka";
 
@@ -79,6 +82,9 @@ pub(crate) struct Collector {
     pub(crate) log_bytes: ByteSize,
     /// Size at which a log goes on in a new file. Whole files are removed once what they hold is committed.
     pub(crate) log_segment_bytes: ByteSize,
+    /// Bytes of dead letters that are kept in the data folder; beyond it the oldest are removed and counted. In Kafka `kafka.dead_letter_retention` says
+    /// how long they are kept.
+    pub(crate) dead_letter_bytes: ByteSize,
     /// Where `weir collector` takes what agents send by OTLP over HTTP.
     pub(crate) intake_http: SocketAddr,
     /// The same over gRPC.
@@ -93,6 +99,7 @@ impl Default for Collector {
             commit_bytes: ByteSize::mib(64),
             log_bytes: ByteSize::gib(4),
             log_segment_bytes: ByteSize::mib(64),
+            dead_letter_bytes: ByteSize::mib(256),
             intake_http: loopback(7072),
             intake_grpc: loopback(7073),
         }
@@ -152,6 +159,9 @@ impl Validate for Config {
         }
         if self.store.shard_records == 0 {
             problems.push("store.shard_records: must be at least 1".into());
+        }
+        if self.collector.dead_letter_bytes.0 < DEAD_LETTER_BYTES_MIN.0 {
+            problems.push(format!("collector.dead_letter_bytes: must be at least {DEAD_LETTER_BYTES_MIN}"));
         }
         if self.collector.commit_every.0.is_zero() {
             problems.push("collector.commit_every: must be longer than 0s".into());

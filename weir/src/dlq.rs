@@ -1,21 +1,29 @@
-//! `weir dlq`: what could not be stored, to look at and to send again.
+//! `weir dlq`: what could not be stored, to look at and to send again. Where Kafka carries the data it is there, else in the data folder.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
+use bytes::Bytes;
 use clap::{Args, Subcommand};
 use weir_model::Signal;
 use weir_model::otlp::{Attrs, Groups, Log, Span, validate};
+use weir_transport::disk_log::DiskDeadLetters;
 use weir_transport_kafka::{Kafka, KafkaDeadLetters, LetterId, StoredLetter};
 
 use crate::config::Config;
+use crate::control::{self, Running, Told, Which, gone};
+use crate::wiring::{DEAD_LETTERS, DataFolder, open_letters};
 
 #[derive(Debug, Args)]
 pub(crate) struct DlqArgs {
-    /// Configuration file, the one of the collectors: it names the brokers.
+    /// Configuration file, the one of the collectors: it says whether brokers carry the data.
     #[arg(long, global = true)]
     pub(crate) config: Option<PathBuf>,
+    /// The folder of `weir up` or `weir collector`, where no broker carries the data.
+    #[arg(long, global = true, default_value = "weir-data")]
+    data_dir: PathBuf,
     #[command(subcommand)]
     command: DlqCommand,
 }
@@ -33,13 +41,13 @@ enum DlqCommand {
     },
     /// Show a dead letter: why it is one, where it stood, and its records.
     Show {
-        /// As `weir dlq list` names it, such as 0@17.
-        letter: LetterId,
+        /// As `weir dlq list` names it, such as 17, or of Kafka 0@17.
+        letter: String,
     },
     /// Send dead letters again to where they came from: all that were not sent again yet, or those that are named.
     Replay {
         /// As `weir dlq list` names them; sent again even where they were before.
-        letters: Vec<LetterId>,
+        letters: Vec<String>,
     },
 }
 
@@ -47,72 +55,175 @@ enum DlqCommand {
 const NOTE_EVERY: u64 = 1_000;
 /// Bytes shown of what can't be read.
 const SHOWN_BYTES: usize = 256;
+/// Said after a replay.
+const COMES_BACK: &str = "what can't be stored this time either comes back to `weir dlq list`";
+
+/// A letter for a person.
+struct Shown {
+    id: String,
+    time: String,
+    cause: String,
+    /// Where it stood, in a word and in a sentence.
+    from: String,
+    stood: String,
+    signal: Option<Signal>,
+    records: u64,
+    sent_again: bool,
+    body: Bytes,
+}
+
+impl From<StoredLetter> for Shown {
+    fn from(letter: StoredLetter) -> Self {
+        let StoredLetter { topic, partition, offset, .. } = &letter;
+        Self {
+            id: letter.id.to_string(),
+            from: format!("{topic}/{partition}@{offset}"),
+            stood: format!("partition {partition} of {topic}, offset {offset}"),
+            time: letter.time,
+            cause: letter.cause,
+            signal: letter.signal,
+            records: letter.records,
+            sent_again: letter.sent_again,
+            body: letter.body,
+        }
+    }
+}
+
+impl TryFrom<Told> for Shown {
+    type Error = anyhow::Error;
+
+    fn try_from(letter: Told) -> anyhow::Result<Self> {
+        let (signal, position) = (&letter.signal, letter.position);
+        let milliseconds = (letter.time / 1_000_000) as i64;
+        Ok(Self {
+            id: letter.number.to_string(),
+            from: format!("{signal}/{}@{position}", letter.partition),
+            stood: format!("the log of {signal}, position {position}"),
+            time: jiff::Timestamp::from_millisecond(milliseconds)
+                .map_or(String::new(), |time| time.to_string()),
+            signal: letter.signal(),
+            records: letter.records,
+            sent_again: letter.sent_again,
+            body: letter.body()?,
+            cause: letter.cause,
+        })
+    }
+}
 
 pub(crate) async fn run(args: DlqArgs, config: Config) -> anyhow::Result<()> {
+    if config.kafka.is_used() {
+        return in_kafka(args.command, &Kafka::new(config.kafka)?.dead_letters()).await;
+    }
     ensure!(
-        config.kafka.is_used(),
-        "dead letters are kept in Kafka: name brokers in `kafka.brokers`, best with --config and the collectors' file. \
-         Without Kafka what can't be stored is counted on the status page and told in the log"
+        args.data_dir.is_dir(),
+        "there is no folder {}; --data-dir names the one of `weir up` or `weir collector`. Where Kafka carries the data, --config with the \
+         collectors' file names the brokers",
+        args.data_dir.display()
     );
-    let letters = Kafka::new(config.kafka)?.dead_letters();
-    match args.command {
-        DlqCommand::List { all, limit } => tokio::task::block_in_place(|| list(&letters, all, limit)),
+    // Whoever has the folder answers for it; where nobody does, it can be read.
+    match Running::find(&args.data_dir).await? {
+        Some(running) => in_running(args.command, &running).await,
+        None => tokio::task::block_in_place(|| in_folder(args.command, &args.data_dir, &config)),
+    }
+}
+
+async fn in_running(command: DlqCommand, running: &Running) -> anyhow::Result<()> {
+    match command {
+        DlqCommand::List { all, limit } => told(running.list(Which { all, limit }).await?, all),
+        DlqCommand::Show { letter } => show(&running.find_letter(number(&letter)?).await?.try_into()?),
+        DlqCommand::Replay { letters } => {
+            let numbers = letters.iter().map(|letter| number(letter)).collect::<anyhow::Result<Vec<_>>>()?;
+            let done = running.replay(&numbers).await?;
+            sent_again(done.sent);
+            done.problem.map_or(Ok(()), |problem| Err(anyhow!(problem)))
+        }
+    }
+}
+
+fn in_folder(command: DlqCommand, path: &Path, config: &Config) -> anyhow::Result<()> {
+    let folder = DataFolder::open(path)
+        .context("nobody answers at its control.sock, and it can't be read directly")?;
+    let kept: Option<Arc<DiskDeadLetters>> = match folder.disk.exists(&folder.path.join(DEAD_LETTERS))? {
+        true => Some(open_letters(&folder, config)?),
+        false => None,
+    };
+    match command {
+        DlqCommand::List { all, limit } => {
+            let nothing = control::List { letters: Vec::new(), more: false, removed: 0 };
+            told(kept.map_or(Ok(nothing), |kept| control::list(&kept, Which { all, limit }))?, all)
+        }
         DlqCommand::Show { letter } => {
-            let letter = tokio::task::block_in_place(|| letters.find(letter)).map_err(anyhow::Error::msg)?;
-            show(&letter, &mut io::stdout().lock()).context("can't write to standard output")
+            let number = number(&letter)?;
+            let found = kept.map_or(Ok(None), |kept| kept.find(number))?;
+            show(&Told::whole(&found.ok_or_else(|| anyhow!(gone(number)))?).try_into()?)
         }
-        DlqCommand::Replay { letters: named } if named.is_empty() => {
-            let runtime = tokio::runtime::Handle::current();
-            tokio::task::block_in_place(|| replay_all(&letters, &runtime))
-        }
-        DlqCommand::Replay { letters: named } => replay(&letters, &named).await,
+        DlqCommand::Replay { .. } => bail!(
+            "letters are sent again by the process that has the data folder, and none has {}: start `weir up` or `weir collector`",
+            folder.path.display()
+        ),
     }
 }
 
-fn list(letters: &KafkaDeadLetters, all: bool, limit: usize) -> anyhow::Result<()> {
-    let (mut shown, mut more) = (0, false);
-    let mut out = io::stdout().lock();
-    let mut written = Ok(());
-    let read = letters.read(|letter| {
-        if letter.sent_again && !all {
-            return true;
+fn number(letter: &str) -> anyhow::Result<u64> {
+    letter.parse().map_err(|_| anyhow!("`{letter}` is no dead letter; they are named by numbers, like 17"))
+}
+
+/// A list with its head, and what is to be said below it.
+struct Table<W> {
+    out: W,
+    lines: usize,
+}
+
+impl<W: Write> Table<W> {
+    fn line(&mut self, letter: &Shown) -> io::Result<()> {
+        if self.lines == 0 {
+            writeln!(self.out, "{:<10} {:<24} {:<28} {:>7}  CAUSE", "LETTER", "TIME", "FROM", "RECORDS")?;
         }
-        more = shown == limit;
-        if more {
-            return false;
-        }
-        if shown == 0 {
-            written = writeln!(out, "{:<10} {:<24} {:<28} {:>7}  CAUSE", "LETTER", "TIME", "FROM", "RECORDS");
-        }
-        shown += 1;
-        let from = format!("{}/{}@{}", letter.topic, letter.partition, letter.offset);
+        self.lines += 1;
+        let Shown { id, time, from, records, cause, .. } = letter;
         let again = if letter.sent_again { "(sent again) " } else { "" };
-        let id = letter.id.to_string();
-        if written.is_ok() {
-            written = writeln!(
-                out,
-                "{id:<10} {:<24} {from:<28} {:>7}  {again}{}",
-                letter.time, letter.records, letter.cause
-            );
-        }
-        written.is_ok()
-    });
-    read.map_err(anyhow::Error::msg)?;
-    written?;
-    match (shown, more) {
-        (0, _) if all => writeln!(out, "there are no dead letters")?,
-        (0, _) => writeln!(out, "there are no dead letters that were not sent again; --all shows those too")?,
-        (_, true) => writeln!(out, "and more; --limit shows them")?,
-        _ => {}
+        writeln!(self.out, "{id:<10} {time:<24} {from:<28} {records:>7}  {again}{cause}")
     }
-    Ok(())
+
+    fn end(mut self, all: bool, more: bool) -> io::Result<()> {
+        match (self.lines, more) {
+            (_, true) => writeln!(self.out, "and more; --limit shows them"),
+            (0, _) if all => writeln!(self.out, "there are no dead letters"),
+            (0, _) => {
+                writeln!(
+                    self.out,
+                    "there are no dead letters that were not sent again; --all shows those too"
+                )
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
-fn show(letter: &StoredLetter, out: &mut impl Write) -> io::Result<()> {
+fn told(list: control::List, all: bool) -> anyhow::Result<()> {
+    let mut table = Table { out: io::stdout().lock(), lines: 0 };
+    for letter in list.letters {
+        table.line(&letter.try_into()?)?;
+    }
+    if list.removed > 0 {
+        writeln!(
+            table.out,
+            "{} older ones were removed for want of room (collector.dead_letter_bytes)",
+            list.removed
+        )?;
+    }
+    Ok(table.end(all, list.more)?)
+}
+
+fn show(letter: &Shown) -> anyhow::Result<()> {
+    write_letter(letter, &mut io::stdout().lock()).context("can't write to standard output")
+}
+
+fn write_letter(letter: &Shown, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "letter     {}{}", letter.id, if letter.sent_again { ", sent again" } else { "" })?;
     writeln!(out, "time       {}", letter.time)?;
     writeln!(out, "cause      {}", letter.cause)?;
-    writeln!(out, "from       partition {} of {}, offset {}", letter.partition, letter.topic, letter.offset)?;
+    writeln!(out, "from       {}", letter.stood)?;
     writeln!(out, "bytes      {}", letter.body.len())?;
     let readable = letter.signal.filter(|signal| validate(*signal, &letter.body).is_ok());
     let Some(signal) = readable.filter(|_| letter.records > 0) else {
@@ -153,13 +264,57 @@ fn attributes(attrs: Attrs<'_>, prefix: &str, out: &mut impl Write) -> io::Resul
     Ok(())
 }
 
+fn sent_again(count: u64) {
+    match count {
+        0 => println!("nothing was sent again"),
+        1 => println!("1 dead letter was sent again; {COMES_BACK}"),
+        count => println!("{count} dead letters were sent again; {COMES_BACK}"),
+    }
+}
+
+async fn in_kafka(command: DlqCommand, letters: &KafkaDeadLetters) -> anyhow::Result<()> {
+    let id = |letter: &String| letter.parse::<LetterId>().map_err(anyhow::Error::msg);
+    match command {
+        DlqCommand::List { all, limit } => tokio::task::block_in_place(|| list(letters, all, limit)),
+        DlqCommand::Show { letter } => {
+            let id = id(&letter)?;
+            show(&tokio::task::block_in_place(|| letters.find(id)).map_err(anyhow::Error::msg)?.into())
+        }
+        DlqCommand::Replay { letters: named } if named.is_empty() => {
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::block_in_place(|| replay_all(letters, &runtime))
+        }
+        DlqCommand::Replay { letters: named } => {
+            replay(letters, &named.iter().map(id).collect::<anyhow::Result<Vec<_>>>()?).await
+        }
+    }
+}
+
+fn list(letters: &KafkaDeadLetters, all: bool, limit: usize) -> anyhow::Result<()> {
+    let mut table = Table { out: io::stdout().lock(), lines: 0 };
+    let (mut more, mut written) = (false, Ok(()));
+    let read = letters.read(|letter| {
+        if letter.sent_again && !all {
+            return true;
+        }
+        more = table.lines == limit;
+        if !more {
+            written = table.line(&letter.into());
+        }
+        !more && written.is_ok()
+    });
+    read.map_err(anyhow::Error::msg)?;
+    written?;
+    Ok(table.end(all, more)?)
+}
+
 async fn replay(letters: &KafkaDeadLetters, named: &[LetterId]) -> anyhow::Result<()> {
     for id in named {
         let letter = tokio::task::block_in_place(|| letters.find(*id)).map_err(anyhow::Error::msg)?;
         letters.send_again(&letter).await.map_err(anyhow::Error::msg)?;
         println!("{id} was sent to partition {} of {} again", letter.partition, letter.topic);
     }
-    println!("what can't be stored this time either comes back to `weir dlq list`");
+    println!("{COMES_BACK}");
     Ok(())
 }
 
@@ -180,12 +335,7 @@ fn replay_all(letters: &KafkaDeadLetters, runtime: &tokio::runtime::Handle) -> a
         problem.is_none()
     });
     let noted = note(last);
-    match sent {
-        0 => println!("nothing was sent again"),
-        sent => println!(
-            "{sent} dead letters were sent again; what can't be stored this time either comes back to `weir dlq list`"
-        ),
-    }
+    sent_again(sent);
     if let Some(problem) = problem {
         bail!(problem);
     }

@@ -4,6 +4,7 @@ mod agent;
 mod audit;
 mod collector;
 mod config;
+mod control;
 mod dlq;
 mod explain;
 mod ports;

@@ -62,6 +62,7 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
 
     let mut parts = Parts::default();
     parts.spawn(|stop| agent.run(stop));
+    parts.spawn(|stop| Collecting::answer(collecting.control, stop));
     parts.spawn(|stop| collecting.collector.run(stop));
     parts.spawn(|stop| collecting.watched.watch(health, stop));
     parts.spawn(|stop| async {

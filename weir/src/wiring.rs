@@ -16,11 +16,12 @@ use weir_disk::{Disk, Lock, RealDisk, read, write_atomic};
 use weir_model::Signal;
 use weir_query_ui::{QueryUi, ReceiverStatus, Source};
 use weir_runtime::{Health, Metrics};
-use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
+use weir_transport::disk_log::{self, DiskDeadLetters, DiskLog, DiskLogReceiver, DiskLogSender};
 use weir_transport::{DeadLetters, Position, Receiver, Sender, Senders};
 use weir_transport_kafka::Kafka;
 
 use crate::config::Config;
+use crate::control::Control;
 use crate::status::{Status, WatchedLogs};
 use crate::store::{Store, disk_log as disk_log_of};
 
@@ -174,8 +175,37 @@ const DISK_LOG: &str = "its own disk log";
 struct Entry {
     senders: Senders,
     receivers: Vec<(Signal, Box<dyn Receiver>)>,
-    dead_letters: Option<Arc<dyn DeadLetters>>,
+    dead_letters: Arc<dyn DeadLetters>,
+    /// By which what is in the data folder can be asked for.
+    control: Option<Control>,
     watched: WatchedLogs,
+}
+
+/// The folder of dead letters in a data folder.
+pub(crate) const DEAD_LETTERS: &str = "dead-letters";
+
+/// The dead letters in a data folder.
+pub(crate) fn open_letters(folder: &DataFolder, config: &Config) -> anyhow::Result<Arc<DiskDeadLetters>> {
+    let (disk, path) = (folder.disk.clone(), folder.path.join(DEAD_LETTERS));
+    let max_bytes = config.collector.dead_letter_bytes.0;
+    Ok(Arc::new(DiskDeadLetters::open(disk, &path, max_bytes, rand::random())?))
+}
+
+/// Reads the figures of dead letters in a data folder when it is asked.
+#[derive(Debug)]
+struct LetterFigures(Arc<DiskDeadLetters>);
+
+impl Figures for LetterFigures {
+    fn encode(&self, mut out: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let help = "Bytes of dead letters that are kept in the data folder";
+        let mut bytes =
+            out.encode_descriptor("weir_collector_dead_letter_bytes", help, None, MetricType::Gauge)?;
+        bytes.encode_gauge(&(self.0.bytes() as i64))?;
+        let help = "Dead letters that were removed for want of room and had not been sent again";
+        let name = "weir_collector_dropped_dead_letters";
+        let mut dropped = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        dropped.encode_counter::<NoLabelSet, _, u64>(&self.0.dropped(), None)
+    }
 }
 
 /// The collecting half: the logs that data enters by, the collector that reads them, and the store.
@@ -185,6 +215,7 @@ pub(crate) struct Collecting {
     pub(crate) senders: Senders,
     pub(crate) collector: Collector,
     pub(crate) watched: Arc<WatchedLogs>,
+    pub(crate) control: Option<Control>,
     health: Health,
 }
 
@@ -196,7 +227,7 @@ impl Collecting {
         health: &Health,
     ) -> anyhow::Result<Self> {
         let store = Store::open(folder, config).await?;
-        let Entry { senders, receivers, dead_letters, watched } = match config.kafka.is_used() {
+        let Entry { senders, receivers, dead_letters, control, watched } = match config.kafka.is_used() {
             true => from_kafka(folder, config, &store).await?,
             false => from_disk(folder, config, &store, metrics).await?,
         };
@@ -207,7 +238,18 @@ impl Collecting {
         let collector =
             weir_collector::build(receivers, store.writer(), dead_letters, policy, metrics, health.clone());
         say("collector", format_args!("commits every {}", config.collector.commit_every));
-        Ok(Self { store, senders, collector, watched: Arc::new(watched), health: health.clone() })
+        Ok(Self { store, senders, collector, watched: Arc::new(watched), control, health: health.clone() })
+    }
+
+    /// Answers `weir dlq`, where this process has what it asks for.
+    pub(crate) async fn answer(control: Option<Control>, stop: CancellationToken) -> anyhow::Result<()> {
+        match control {
+            Some(control) => control.run(stop).await.context("answering `weir dlq` failed"),
+            None => {
+                stop.cancelled().await;
+                Ok(())
+            }
+        }
     }
 
     /// Query API and web app over the store. `receivers` is where data enters this process.
@@ -249,7 +291,10 @@ async fn from_disk(
     logs.count(metrics, "weir_collector_log");
     let receivers = logs.receivers();
     let watched = WatchedLogs { logs: logs.logs, max_bytes: config.collector.log_bytes.0, kafka: None };
-    Ok(Entry { senders: logs.senders, receivers, dead_letters: None, watched })
+    let letters = open_letters(folder, config)?;
+    metrics.with_registry(|registry| registry.register_collector(Box::new(LetterFigures(letters.clone()))));
+    let control = Some(Control::bind(&folder.path, letters.clone(), logs.senders.clone())?);
+    Ok(Entry { senders: logs.senders, receivers, dead_letters: letters, control, watched })
 }
 
 /// The topics in Kafka.
@@ -268,7 +313,8 @@ async fn from_kafka(folder: &DataFolder, config: &Config, store: &Store) -> anyh
     Ok(Entry {
         senders: kafka.senders(),
         receivers,
-        dead_letters: Some(Arc::new(kafka.dead_letters())),
+        dead_letters: Arc::new(kafka.dead_letters()),
+        control: None,
         watched: WatchedLogs { logs: Vec::new(), max_bytes: 0, kafka: Some(kafka) },
     })
 }

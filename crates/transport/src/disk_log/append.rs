@@ -42,9 +42,7 @@ impl DiskLogSender {
         let (queue, requests) = mpsc::unbounded_channel();
         let room_bytes = log.settings.queue_bytes;
         let name = format!("log-{}", log.signal);
-        std::thread::Builder::new()
-            .name(name)
-            .spawn(move || Appender { log, buffer: Vec::new() }.run(requests))?;
+        std::thread::Builder::new().name(name).spawn(move || Appender::new(log).run(requests))?;
         Ok(Self { queue, room: Arc::new(Semaphore::new(room_bytes)), room_bytes })
     }
 }
@@ -76,12 +74,18 @@ impl Sender for DiskLogSender {
     }
 }
 
-struct Appender {
+/// Writes to a log. There is one for each.
+#[derive(Debug)]
+pub(super) struct Appender {
     log: Arc<DiskLog>,
     buffer: Vec<u8>,
 }
 
 impl Appender {
+    pub(super) fn new(log: Arc<DiskLog>) -> Self {
+        Self { log, buffer: Vec::new() }
+    }
+
     fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
         let mut group = Vec::new();
         while let Some(request) = requests.blocking_recv() {
@@ -132,24 +136,8 @@ impl Appender {
                 Err(refuse(batch, SendErrorKind::Retry { after: RETRY }, message.clone()))
             });
         }
-        let first = *self.log.durable.borrow();
-        self.buffer.clear();
-        for (i, request) in group.iter().enumerate() {
-            record::encode(Position(first.0 + i as u64), &request.batch, &mut self.buffer);
-        }
-        match self.write(first) {
-            Ok(()) => {
-                let count = group.len() as u64;
-                {
-                    let mut state = self.log.state();
-                    if std::mem::take(&mut state.stats.failing) {
-                        tracing::info!(log = %self.log.dir.display(), "writing to the log works again");
-                    }
-                    state.stats.appended += count;
-                    state.stats.syncs += 1;
-                    state.stats.next += count;
-                }
-                self.log.durable.send_replace(Position(first.0 + count));
+        match self.put(group.iter().map(|request| &request.batch)) {
+            Ok(first) => {
                 let mut position = first;
                 answer_all(group, |_| {
                     let at = position;
@@ -173,6 +161,29 @@ impl Appender {
                 });
             }
         }
+    }
+
+    /// Makes batches durable with one sync; returns the position of the first.
+    pub(super) fn put<'a>(&mut self, batches: impl Iterator<Item = &'a Batch>) -> io::Result<Position> {
+        let first = *self.log.durable.borrow();
+        let mut next = first;
+        self.buffer.clear();
+        for batch in batches {
+            record::encode(next, batch, &mut self.buffer);
+            next = next.next();
+        }
+        self.write(first)?;
+        {
+            let mut state = self.log.state();
+            if std::mem::take(&mut state.stats.failing) {
+                tracing::info!(log = %self.log.dir.display(), "writing to the log works again");
+            }
+            state.stats.appended += next.0 - first.0;
+            state.stats.syncs += 1;
+            state.stats.next = next.0;
+        }
+        self.log.durable.send_replace(next);
+        Ok(first)
     }
 
     /// Writes the buffer to the last segment, or to a new one that begins at `first`.

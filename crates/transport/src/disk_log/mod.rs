@@ -19,6 +19,7 @@
 //! The log holds at most [`Settings::max_bytes`]; beyond it senders are told to retry. The queue in memory is bounded by bytes as well.
 
 mod append;
+mod letters;
 mod receive;
 mod record;
 mod segment;
@@ -32,6 +33,7 @@ use weir_disk::{Disk, File, Lock};
 use weir_model::Signal;
 
 pub use append::DiskLogSender;
+pub use letters::{DiskDeadLetters, KeptLetter};
 pub use receive::DiskLogReceiver;
 
 use crate::{Lane, Position};

@@ -16,9 +16,16 @@ const EVENT_BYTES: usize = 4 << 20;
 
 /// Where in which segment the next record stands.
 #[derive(Debug, Clone)]
-struct Cursor {
+pub(super) struct Cursor {
     position: Position,
     segment: Option<(Segment, u64)>,
+}
+
+impl Cursor {
+    /// At a position, wherever that stands.
+    pub(super) fn at(position: Position) -> Self {
+        Self { position, segment: None }
+    }
 }
 
 /// What was read, and where reading goes on.
@@ -67,7 +74,8 @@ impl DiskLogReceiver {
 }
 
 impl DiskLog {
-    fn read(&self, cursor: &mut Cursor, end: Position) -> io::Result<Option<Event>> {
+    /// What is durable behind the cursor and before `end`; `None` where there is nothing.
+    pub(super) fn read(&self, cursor: &mut Cursor, end: Position) -> io::Result<Option<Event>> {
         let lane = self.lane();
         let mut batches: Vec<(Position, Batch)> = Vec::new();
         let mut bytes = 0;
@@ -152,7 +160,7 @@ impl Receiver for DiskLogReceiver {
                 self.log.dir.display()
             )));
         }
-        self.cursor = Some(Cursor { position, segment: None });
+        self.cursor = Some(Cursor::at(position));
         self.reading = None;
         Ok(())
     }

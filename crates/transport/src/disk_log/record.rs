@@ -17,6 +17,8 @@ pub(super) const FRAME: usize = 8;
 const HEAD: usize = 8 + 8 + 8 + 1 + 4;
 /// One origin, bytes.
 const ORIGIN: usize = 16 + 8 + 8 + 8;
+/// Bytes of a record without origins beside its body.
+pub(super) const OVERHEAD: usize = FRAME + HEAD;
 /// Longest record that is believed; a longer length is damage. Bytes.
 const RECORD_BYTES_MAX: usize = limits::BATCH_BYTES_MAX + (1 << 20);
 
