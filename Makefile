@@ -66,8 +66,10 @@ test-e2e: web libraries ## Drive the sample shop's pages in Chromium
 	  CHROMIUM=$$chromium WEIR_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/weir $$(../../scripts/npm.sh) run e2e
 
 bench: web libraries ## Measure beside named peers; fails where a floor is missed; figures stand in docs/benchmarks.md
+	scripts/servers.sh peers
+	for engine in kafka opensearch otelcol; do scripts/engine.sh $$engine || exit 1; done
 	cargo build --release -p weir -p weir-bench
-	@failed=0; for part in tail agent ingest; do target/release/$$part || failed=1; done; \
+	@failed=0; for part in tail agent ingest kafka; do target/release/$$part || failed=1; done; \
 	  chromium=$$(scripts/browser.sh) && cd $(WEB) && CHROMIUM=$$chromium \
 	  WEIR_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/release/weir $$(../../scripts/npm.sh) run bench:trace || failed=1; exit $$failed
 

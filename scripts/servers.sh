@@ -1,9 +1,20 @@
 #!/usr/bin/env bash
-# Sees to it that there are nginx and promtool, which tests run themselves, from Debian; their services are not started.
+# Sees to it that there are servers of Debian's that tests and benchmarks run themselves; their services are not started.
+#
+#   servers.sh         nginx and promtool, for tests
+#   servers.sh peers   rsyslog with its way to Kafka, for benchmarks
 set -euo pipefail
 need=()
-command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || need+=(nginx)
-command -v promtool >/dev/null || need+=(prometheus)
+case "${1:-}" in
+  peers)
+    command -v rsyslogd >/dev/null || [ -x /usr/sbin/rsyslogd ] || need+=(rsyslog)
+    [ -e "/usr/lib/$(gcc -print-multiarch)/rsyslog/omkafka.so" ] || need+=(rsyslog-kafka)
+    ;;
+  *)
+    command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || need+=(nginx)
+    command -v promtool >/dev/null || need+=(prometheus)
+    ;;
+esac
 [ ${#need[@]} -gt 0 ] || exit 0
 # Debian starts what it installs, unless this file says no.
 policy=/usr/sbin/policy-rc.d
@@ -15,4 +26,6 @@ fi
 apt-get update -qq >&2
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >&2
 # On a machine that boots they would start with it.
-! command -v systemctl >/dev/null || systemctl disable -q "${need[@]}" 2>/dev/null || true
+for service in "${need[@]}"; do
+  ! command -v systemctl >/dev/null || systemctl disable -q "$service" 2>/dev/null || true
+done

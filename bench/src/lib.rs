@@ -3,6 +3,7 @@
 //! A figure is never judged alone: each stands beside a peer that ran in the same process or run, and the ratio is what counts.
 
 pub mod bare;
+pub mod bulk;
 pub mod cpu;
 pub mod follow;
 pub mod index;
@@ -10,5 +11,7 @@ pub mod load;
 pub mod nginx;
 pub mod process;
 pub mod report;
+pub mod rsyslog;
 pub mod spans;
+pub mod topic;
 pub mod traces;

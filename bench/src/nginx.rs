@@ -26,7 +26,28 @@ const AGENT: &str =
 /// # Errors
 /// When the target can't be written.
 pub fn write_combined<W: Write>(out: &mut W, bytes: u64, seed: u64) -> io::Result<u64> {
-    lines(out, bytes, seed, false)
+    lines(out, bytes, seed, false, within_an_hour)
+}
+
+/// The same, all of one time, which is written as nginx does: `24/Nov/2026:10:00:00 +0000`.
+///
+/// # Errors
+/// When the target can't be written.
+pub fn write_combined_at<W: Write>(out: &mut W, bytes: u64, seed: u64, time: &str) -> io::Result<u64> {
+    lines(out, bytes, seed, false, |_| time.to_owned())
+}
+
+/// One line of the same format that is known by a word in its path and a number behind it.
+///
+/// # Errors
+/// When the target can't be written.
+pub fn write_probe<W: Write>(out: &mut W, word: &str, number: usize, time: &str) -> io::Result<u64> {
+    let mut line = format!(
+        "10.0.0.1 - alice [{time}] \"GET /{word}/{number} HTTP/1.1\" 200 612 \"https://shop.example/\" \"{AGENT}\""
+    );
+    pad(&mut line);
+    out.write_all(line.as_bytes())?;
+    Ok(LINE as u64)
 }
 
 /// Writes lines that end with the times and the address of an upstream, the request's id and its trace context. They yield spans.
@@ -34,19 +55,31 @@ pub fn write_combined<W: Write>(out: &mut W, bytes: u64, seed: u64) -> io::Resul
 /// # Errors
 /// When the target can't be written.
 pub fn write_proxy<W: Write>(out: &mut W, bytes: u64, seed: u64) -> io::Result<u64> {
-    lines(out, bytes, seed, true)
+    lines(out, bytes, seed, true, within_an_hour)
 }
 
-fn lines<W: Write>(out: &mut W, bytes: u64, seed: u64, proxy: bool) -> io::Result<u64> {
+/// A time for lines that may be of any.
+fn within_an_hour(random: &mut StdRng) -> String {
+    let (second, minute) = (random.random_range(0..60), random.random_range(0..60));
+    format!("24/Nov/2026:10:{minute:02}:{second:02} +0000")
+}
+
+fn lines<W: Write>(
+    out: &mut W,
+    bytes: u64,
+    seed: u64,
+    proxy: bool,
+    time: impl Fn(&mut StdRng) -> String,
+) -> io::Result<u64> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut written = 0;
     let mut line = String::new();
     while written < bytes {
         line.clear();
         let pick = random.random_range(0..PATHS.len());
-        let (second, minute) = (random.random_range(0..60), random.random_range(0..60));
+        let time = time(&mut random);
         line.push_str(&format!(
-            "10.{}.{}.{} - alice [24/Nov/2026:10:{minute:02}:{second:02} +0000] \"{} {}?id={} HTTP/1.1\" {} {} \"https://shop.example/{}\" \"{AGENT}\"",
+            "10.{}.{}.{} - alice [{time}] \"{} {}?id={} HTTP/1.1\" {} {} \"https://shop.example/{}\" \"{AGENT}\"",
             random.random_range(0..255),
             random.random_range(0..255),
             random.random_range(0..255),
@@ -120,5 +153,8 @@ mod tests {
             assert_eq!(a, b);
             assert!(a.chunks(LINE).all(|line| line.iter().position(|&byte| byte == b'\n') == Some(LINE - 1)));
         }
+        let mut probe = Vec::new();
+        write_probe(&mut probe, "probe", 1_000, "24/Nov/2026:10:00:00 +0000").unwrap();
+        assert_eq!(probe.len(), LINE);
     }
 }

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+
+/// How often it is looked whether a folder grows.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// User and system time of a process and its threads, not of its children.
 ///
@@ -45,4 +48,17 @@ pub fn folder_bytes(dir: &Path) -> anyhow::Result<u64> {
             if entry.file_type()?.is_dir() { folder_bytes(&entry.path())? } else { entry.metadata()?.len() };
     }
     Ok(sum)
+}
+
+/// Waits until a folder has not grown for so long; one that can't be read does not. Returns when it grew last.
+pub async fn settled(dir: &Path, quiet: Duration) -> Instant {
+    let (mut last, mut since) = (0, Instant::now());
+    while since.elapsed() < quiet {
+        let bytes = folder_bytes(dir).unwrap_or(last);
+        if bytes != last {
+            (last, since) = (bytes, Instant::now());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    since
 }

@@ -35,6 +35,9 @@ const COMMIT_BYTES: u64 = 64 << 20;
 /// Seconds between commits, as the collector's default, and seconds of a shard: spans that come slowly are committed a few at a time.
 const COMMIT_EVERY: u64 = 2;
 const SHARD_AGE: u64 = 3600;
+/// Where a server's store lies in its folder, and for how long nothing of it may have changed when everything is committed.
+const STORE: &str = "data/store";
+const QUIET: Duration = Duration::from_secs(2 * COMMIT_EVERY);
 /// Copies of Train Ticket's files that are followed: once is too little to measure beside starting.
 const COPIES: u64 = 4;
 /// How many times the peer and the whole way take turns, for log lines and, below [`FULL`], for spans.
@@ -129,7 +132,7 @@ async fn generated(report: &mut Report, args: &Args) -> anyhow::Result<()> {
         let begun = Instant::now();
         let acknowledged = load::send(client.server.otlp(), requests(TRACES, 1)).await?;
         assert!(client.wait_for_received(Signal::Spans, spans).await, "the server runs");
-        let taken = committed(folder.path()).await? - begun;
+        let taken = process::settled(&folder.path().join(STORE), QUIET).await - begun;
         let used = process::cpu(client.server.pid())? - before;
         rounds.push(spans as f64 / used.as_secs_f64(), spans as f64 / alone.used.as_secs_f64());
         if rounds.count() == count {
@@ -191,7 +194,7 @@ async fn ticket_spans(report: &mut Report, set: &TrainTicket, args: &Args) -> an
     let before = process::cpu(client.server.pid())?;
     load::send(client.server.otlp(), requests.into_iter()).await?;
     assert!(client.wait_for_received(Signal::Spans, spans).await, "the server runs");
-    committed(folder.path()).await?;
+    process::settled(&folder.path().join(STORE), QUIET).await;
     let used = process::cpu(client.server.pid())? - before;
     report.row("end to end, OTLP/HTTP to committed", spans as f64 / used.as_secs_f64(), "spans/s per core");
     client.server.stop()
@@ -214,7 +217,7 @@ async fn ticket_logs(report: &mut Report, set: &TrainTicket, args: &Args) -> any
         let begun = Instant::now();
         let client = up(folder.path(), &set.source())?;
         assert!(client.wait_for_received(Signal::Logs, count).await, "the server runs");
-        let taken = committed(folder.path()).await? - begun;
+        let taken = process::settled(&folder.path().join(STORE), QUIET).await - begun;
         // Starting counts as well: the files are read from the first moment on.
         rounds.push(mb_per_second(text, process::cpu(client.server.pid())?), mb_per_second(text, alone.used));
         if rounds.count() == LOG_ROUNDS {
@@ -317,20 +320,6 @@ async fn slow(
 fn up(dir: &Path, sources: &str) -> anyhow::Result<Client> {
     let sources = if sources.is_empty() { " []".to_owned() } else { format!("\n{sources}") };
     Ok(Client::new(Server::start(dir, &format!("agent:\n  host_metrics: 0s\n  sources:{sources}\n"))?))
-}
-
-/// Waits until the store's folder has not grown for longer than a commit takes to come. Returns when it grew last.
-async fn committed(dir: &Path) -> anyhow::Result<Instant> {
-    let dir = dir.join("data/store");
-    let (mut last, mut since) = (0, Instant::now());
-    while since.elapsed() < Duration::from_secs(2 * COMMIT_EVERY) {
-        let bytes = process::folder_bytes(&dir).unwrap_or(last);
-        if bytes != last {
-            (last, since) = (bytes, Instant::now());
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(since)
 }
 
 /// `limits` are milliseconds for a trace by id and an attribute, 99th percentile.

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 
 use crate::engine::{self, JAVA};
@@ -93,6 +93,11 @@ impl Broker {
     /// Where clients reach it, as `host:port`; the same after a restart.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The folder with what it holds: one for each partition, named `TOPIC-NUMBER`.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     /// kill -9, as a crash; what it holds stays.
@@ -255,6 +260,17 @@ impl Admin {
                 in_sync: found.isr().len(),
             })
             .collect()
+    }
+
+    /// Makes a topic with settings of its own.
+    ///
+    /// # Panics
+    /// When that is refused.
+    pub async fn create(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let mut made = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        made.config = settings.to_vec();
+        let answers = self.client.create_topics([&made], &AdminOptions::new()).await;
+        assert!(matches!(answers.as_deref(), Ok([Ok(_)])), "{topic} can't be made: {answers:?}");
     }
 
     /// Gives a topic more partitions.

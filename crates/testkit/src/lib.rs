@@ -1,4 +1,4 @@
-//! For tests only: real servers in processes of their own, on loopback.
+//! For tests and benchmarks only: real servers in processes of their own, on loopback.
 //!
 //! They are fetched by `scripts/engine.sh` into a cache. One that is not there fails the test with what to run.
 

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A Collector. Dropping it kills it.
 #[derive(Debug)]
 pub struct Collector {
-    _process: Process,
+    process: Process,
 }
 
 impl Collector {
@@ -31,6 +31,11 @@ impl Collector {
         let mut command = Command::new(program);
         command.arg("--config").arg(file).current_dir(dir);
         let process = Process::start(command, "Everything is ready", PATIENCE);
-        Self { _process: process.unwrap_or_else(|problem| panic!("{problem}")) }
+        Self { process: process.unwrap_or_else(|problem| panic!("{problem}")) }
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 }

@@ -54,6 +54,11 @@ impl Process {
         }
     }
 
+    /// Its id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// kill -9, as a crash.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");

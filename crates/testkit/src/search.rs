@@ -146,6 +146,14 @@ impl SearchServer {
         self.port
     }
 
+    /// The process's id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").pid()
+    }
+
     /// kill -9, as a crash; what it holds stays.
     ///
     /// # Panics

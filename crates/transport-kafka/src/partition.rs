@@ -37,6 +37,10 @@ pub(crate) fn split(batch: Batch, partitions: u32, limit: usize) -> Vec<(u32, Ba
     if !by_trace && !by_source && !too_large {
         return vec![(whole, batch)];
     }
+    // Most batches have one busy file's records.
+    if by_source && let Some(partition) = one_home(&batch, whole, partitions) {
+        return vec![(partition, batch)];
+    }
     let limit = if batch.origins.is_empty() { limit } else { usize::MAX };
     let mut parts = Parts { limit, parts: Vec::new() };
     for (resource, head) in messages(&batch.body, 1) {
@@ -83,7 +87,18 @@ pub(crate) fn split(batch: Batch, partitions: u32, limit: usize) -> Vec<(u32, Ba
     }
 }
 
-/// The file of a `Resource…` message's other fields.
+/// The partition of all files of a batch, where it is one. Records without a file go to `whole`.
+fn one_home(batch: &Batch, whole: u32, partitions: u32) -> Option<u32> {
+    let resources = messages_in(&batch.body, 1).map(|(resource, _)| {
+        incarnation(resource).map_or(whole, |incarnation| of_source(incarnation, partitions))
+    });
+    let origins = batch.origins.iter().map(|origin| of_source(origin.incarnation, partitions));
+    let mut homes = resources.chain(origins);
+    let first = homes.next()?;
+    homes.all(|home| home == first).then_some(first)
+}
+
+/// The file of a `Resource…` message, or of its fields beside the records.
 fn incarnation(head: &[u8]) -> Option<Incarnation> {
     let (resource, _) = messages_in(head, 1).next()?;
     Resource::decode(resource).incarnation()
@@ -274,7 +289,9 @@ mod tests {
     fn a_file_is_in_one_partition_whatever_it_shares_a_batch_with() {
         let files: Vec<u128> = (1..=12).collect();
         let mut homes: HashMap<Incarnation, u32> = HashMap::new();
-        for batch in [lines(&files), lines(&files[3..]), lines(&[9, 2, 5, 7]), lines(&[4, 4])] {
+        // Also where all records are of one file and only a range is of another.
+        let pairs = files.iter().map(|file| lines(&[4, *file]));
+        for batch in [lines(&files), lines(&files[3..]), lines(&[9, 2, 5, 7])].into_iter().chain(pairs) {
             let parts = split(batch.clone(), 4, usize::MAX);
             assert_eq!(records(&parts), records(&[(0, batch.clone())]));
             let mut origins = Vec::new();
