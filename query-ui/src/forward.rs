@@ -22,6 +22,7 @@ use prometheus_client::metrics::family::Family;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use weir_runtime::cause::innermost;
 use weir_runtime::{Health, Metrics};
 
 use crate::assets::only_get;
@@ -296,15 +297,6 @@ async fn refusal(answer: Response) -> String {
     let body = axum::body::to_bytes(answer.into_body(), READ_BYTES).await.unwrap_or_default();
     serde_json::from_slice(&body)
         .map_or_else(|_| String::from_utf8_lossy(&body).into_owned(), |Refusal { error }| error.message)
-}
-
-/// The last of the causes, which says what happened.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use weir_tests::client::Client;
 use weir_tests::found;
-use weir_tests::generator::Fleet;
+use weir_tests::generator::{Fleet, agent_section};
 use weir_tests::server::{KillAt, Server};
 
 /// How often the server is started and, mostly, killed.
@@ -21,21 +21,14 @@ const STEPS: [&str; 7] = ["close", "append", "commit", "merge", "seal", "roll", 
 
 fn config(logs: &Path) -> String {
     format!(
-        r#"agent:
-  host_metrics: 0s
-  sources:
-    - include: ["{}/*.log*"]
-      path_pattern: "/(?<service>[a-z]+)[^/]*$"
-      attributes: {{ service.name: "${{service}}" }}
-      format: {{ zone: "UTC" }}
-collector:
+        r#"{}collector:
   commit_every: 200ms
   commit_bytes: 128KiB
   log_segment_bytes: 512KiB
 store:
   shard_records: 4000
 "#,
-        logs.display()
+        agent_section(logs)
     )
 }
 

@@ -22,7 +22,7 @@ use weir_testkit::proxy::{Fault, Proxy};
 use weir_testkit::search::{Engine, SearchServer};
 use weir_tests::client::{Client, LOOK_EVERY};
 use weir_tests::found;
-use weir_tests::generator::Fleet;
+use weir_tests::generator::{Fleet, agent_section};
 use weir_tests::http::Http;
 use weir_tests::server::{Server, binary};
 
@@ -191,14 +191,7 @@ impl System {
             }
         };
         format!(
-            r#"agent:
-  host_metrics: 0s
-  sources:
-    - include: ["{}/*.log*"]
-      path_pattern: "/(?<service>[a-z]+)[^/]*$"
-      attributes: {{ service.name: "${{service}}" }}
-      format: {{ zone: "UTC" }}
-forward:
+            r#"{}forward:
   to: kafka
 kafka:
   brokers: {brokers:?}
@@ -214,7 +207,7 @@ store:
   retain_age: 36500d
   {store}
 "#,
-            self.path("logs").display()
+            agent_section(&self.path("logs"))
         )
     }
 

@@ -10,7 +10,7 @@ use weir_runtime::{Health, Metrics};
 
 use crate::config::Config;
 use crate::ports;
-use crate::wiring::{Collecting, DataFolder, Parts, receiver, say};
+use crate::wiring::{Collecting, DataFolder, Parts, ready, receiver, say};
 
 #[derive(Debug, Args)]
 pub(crate) struct CollectorArgs {
@@ -50,7 +50,6 @@ pub(crate) async fn run(
         receiver("OTLP/gRPC", format!("http://{}", grpc.local_addr()?)),
     ];
     let ui = collecting.ui(&config, None, receivers, metrics).await?;
-    let url = format!("http://{}", ui.address());
 
     let mut parts = Parts::default();
     parts.spawn(|stop| async { http.run(stop).await.context("taking batches over HTTP failed") });
@@ -58,11 +57,7 @@ pub(crate) async fn run(
     parts.spawn(|stop| Collecting::answer(collecting.control, stop));
     parts.spawn(|stop| collecting.collector.run(stop));
     parts.spawn(|stop| collecting.watched.watch(health, stop));
-    parts.spawn(|stop| async {
-        ui.run(stop).await;
-        Ok(())
-    });
-    say("ui", format_args!("{url}"));
-    say("ready", format_args!("open {url} in a browser; Ctrl-C ends it"));
+    let url = parts.serve(ui);
+    ready(&url);
     parts.run_until(shutdown, || async {}).await
 }

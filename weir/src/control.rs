@@ -31,7 +31,7 @@ const SOCKET: &str = "control.sock";
 /// How long a letter is tried that the log has no room for.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Replayed letters after which it is noted how far it has come.
-const NOTE_EVERY: u64 = 1_000;
+pub(crate) const NOTE_EVERY: u64 = 1_000;
 
 /// A dead letter as it is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]

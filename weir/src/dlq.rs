@@ -13,7 +13,7 @@ use weir_transport::disk_log::DiskDeadLetters;
 use weir_transport_kafka::{Kafka, KafkaDeadLetters, LetterId, StoredLetter};
 
 use crate::config::Config;
-use crate::control::{self, Running, Told, Which, gone};
+use crate::control::{self, NOTE_EVERY, Running, Told, Which, gone};
 use crate::wiring::{DEAD_LETTERS, DataFolder, open_letters};
 
 #[derive(Debug, Args)]
@@ -51,8 +51,6 @@ enum DlqCommand {
     },
 }
 
-/// Replayed letters after which it is noted how far it has come.
-const NOTE_EVERY: u64 = 1_000;
 /// Bytes shown of what can't be read.
 const SHOWN_BYTES: usize = 256;
 /// Said after a replay.

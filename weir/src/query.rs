@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::ports;
 use crate::status::{now, stage};
 use crate::store::{FED_FROM, open_reader};
-use crate::wiring::{Parts, say};
+use crate::wiring::{Parts, ready, say};
 
 /// How often it is looked whether the search engine can be asked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -64,13 +64,8 @@ pub(crate) async fn run(args: QueryArgs, config: Config, shutdown: CancellationT
         );
     };
     let ui = weir_query_ui::build(config.query, source).await?;
-    let url = format!("http://{}", ui.address());
-    parts.spawn(|stop| async {
-        ui.run(stop).await;
-        Ok(())
-    });
-    say("ui", format_args!("{url}"));
-    say("ready", format_args!("open {url} in a browser; Ctrl-C ends it"));
+    let url = parts.serve(ui);
+    ready(&url);
     parts.run_until(shutdown, || async {}).await
 }
 

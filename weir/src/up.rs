@@ -11,7 +11,7 @@ use weir_runtime::{Health, Metrics};
 
 use crate::config::Config;
 use crate::ports;
-use crate::wiring::{Collecting, DataFolder, Parts, host_name, say};
+use crate::wiring::{Collecting, DataFolder, Parts, host_name, ready, say};
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
@@ -58,23 +58,18 @@ pub(crate) async fn run(args: UpArgs, mut config: Config, shutdown: Cancellation
     crate::agent::announce(&agent, &config)?;
     let otlp = agent.otlp_http()?;
     let ui = collecting.ui(&config, Some(agent.view()), crate::agent::receivers(&agent)?, metrics).await?;
-    let url = format!("http://{}", ui.address());
 
     let mut parts = Parts::default();
     parts.spawn(|stop| agent.run(stop));
     parts.spawn(|stop| Collecting::answer(collecting.control, stop));
     parts.spawn(|stop| collecting.collector.run(stop));
     parts.spawn(|stop| collecting.watched.watch(health, stop));
-    parts.spawn(|stop| async {
-        ui.run(stop).await;
-        Ok(())
-    });
+    let url = parts.serve(ui);
     let shop = match args.demo {
         true => Some(start_shop(&demo_dir, otlp)?),
         false => None,
     };
-    say("ui", format_args!("{url}"));
-    say("ready", format_args!("open {url} in a browser; Ctrl-C ends it"));
+    ready(&url);
     let stop_shop = || async {
         if let Some(shop) = shop {
             shop.stop().await;

@@ -33,6 +33,12 @@ pub(crate) fn say(stage: &str, what: std::fmt::Arguments<'_>) {
     println!("{stage:>10}  {what}");
 }
 
+/// Says that all of it runs, and where.
+pub(crate) fn ready(url: &str) {
+    say("ui", format_args!("{url}"));
+    say("ready", format_args!("open {url} in a browser; Ctrl-C ends it"));
+}
+
 pub(crate) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|name| name.trim().to_owned())
@@ -334,6 +340,16 @@ impl Parts {
         let stop = CancellationToken::new();
         self.running.spawn(part(stop.clone()));
         self.stops.push(stop);
+    }
+
+    /// Serves the query API and the web app; returns where.
+    pub(crate) fn serve(&mut self, ui: QueryUi) -> String {
+        let url = format!("http://{}", ui.address());
+        self.spawn(|stop| async {
+            ui.run(stop).await;
+            Ok(())
+        });
+        url
     }
 
     /// Waits until the process is told to end, or a part has failed, then stops `before` and the parts in their order.

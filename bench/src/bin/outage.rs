@@ -37,8 +37,8 @@ const AROUND: u64 = 20;
 const SETTLED: u64 = 60;
 /// Megabytes by which an agent or collector may grow during the outage after it has settled.
 const GROWTH: f64 = 16.0;
-/// Everything, whenever it was written.
-const ALL: &str = "from=0&to=4000000000000000000";
+/// Seconds of lines that one query counts: few enough for its time limit, also where millions are written.
+const SLICE: i64 = 60;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -88,6 +88,8 @@ struct Memory {
     before: f64,
     settled: f64,
     highest: f64,
+    /// While what has waited is taken.
+    after: f64,
 }
 
 impl Memory {
@@ -105,6 +107,7 @@ impl Memory {
         report.row(&format!("the same in the first {SETTLED} s of the outage"), self.settled, "MB");
         report.row("the same until its end", self.highest, "MB");
         report.limit("growth after the first seconds", self.highest - self.settled, GROWTH, "MB");
+        report.row("the same until all is stored", self.after, "MB");
     }
 }
 
@@ -156,6 +159,7 @@ async fn outage(away: Away, args: Arc<Args>) -> anyhow::Result<Seen> {
     let pids = [agent.pid(), collector.server.pid()];
 
     let stop = Arc::new(AtomicBool::new(false));
+    let first = jiff::Timestamp::now();
     // Where Kafka takes all in time, a rotated file is soon done with.
     let kept = if away == Away::Broker { u64::MAX } else { KEPT };
     let writer = Writer::new(&logs, args.rate * 1_000_000, kept, stop.clone())?;
@@ -191,19 +195,23 @@ async fn outage(away: Away, args: Arc<Args>) -> anyhow::Result<Seen> {
     let patience = lasts * 2 + Duration::from_secs(600);
     while collector.received(Signal::Logs).await.context("the collector is gone")? < lines {
         ensure!(back.elapsed() < patience, "not all of {lines} lines came to the collector in {patience:?}");
+        for (memory, pid) in memory.iter_mut().zip(pids) {
+            memory.after = memory.after.max(process::memory(pid)?.0 as f64 / 1e6);
+        }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+    let drained = back.elapsed();
     agent.stop()?;
+    let last = jiff::Timestamp::now();
     // A search engine that has just taken so much may be too busy at first, and shows what is new after a second.
     let (found, counts) = loop {
-        match found(&collector).await {
+        match found(&collector, first, last).await {
             Ok(seen) if seen.0 >= lines => break seen,
             Ok(seen) if back.elapsed() > patience => break seen,
             Err(error) if back.elapsed() > patience => return Err(error),
             _ => tokio::time::sleep(Duration::from_secs(1)).await,
         }
     };
-    let drained = back.elapsed();
     let ledger = collector.get("/api/v1/ledger").await;
     let list = |key: &str| ledger[key].as_array().cloned().unwrap_or_default();
     let holes = list("sources").iter().filter_map(|source| source["holes"].as_array().map(Vec::len)).sum();
@@ -216,10 +224,23 @@ async fn outage(away: Away, args: Arc<Args>) -> anyhow::Result<Seen> {
     Ok(Seen { lines, found, sources, holes, lost_batches, agent, collector: seen, drained })
 }
 
-/// Lines that are found, and those of each source.
-async fn found(collector: &Client) -> anyhow::Result<(u64, BTreeMap<String, u64>)> {
-    let url = format!("{}/api/v1/logs/groups?q=&by=source&limit=100&{ALL}", collector.server.api());
-    Ok(counted(&Http::default().get_json(&url).await?))
+/// Lines of a time that are found, and those of each source.
+async fn found(
+    collector: &Client,
+    first: jiff::Timestamp,
+    last: jiff::Timestamp,
+) -> anyhow::Result<(u64, BTreeMap<String, u64>)> {
+    let (http, api) = (Http::default(), collector.server.api());
+    let (mut total, mut sources) = (0, BTreeMap::new());
+    for from in (first.as_second()..=last.as_second()).step_by(SLICE as usize) {
+        let nanos = |seconds: i64| seconds * 1_000_000_000;
+        let (from, to) = (nanos(from), nanos(from + SLICE));
+        let url = format!("{api}/api/v1/logs/groups?q=&by=source&limit=100&from={from}&to={to}");
+        let (lines, counts) = counted(&http.get_json(&url).await?);
+        total += lines;
+        counts.into_iter().for_each(|(source, lines)| *sources.entry(source).or_default() += lines);
+    }
+    Ok((total, sources))
 }
 
 /// Writes lines of logfmt at a steady rate into files that it rotates by renaming.

@@ -1,5 +1,6 @@
 //! What every role needs to run: configuration, shutdown, logs and metrics of its own.
 
+pub mod cause;
 pub mod config;
 pub mod health;
 pub mod metrics;

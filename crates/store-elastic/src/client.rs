@@ -16,6 +16,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 use url::Url;
+use weir_runtime::cause::innermost;
 
 use crate::error::Error;
 use crate::settings::Config;
@@ -166,15 +167,6 @@ impl Client {
         }
         Err(Error::Away(problems.join("; ")))
     }
-}
-
-/// The last of the causes, which says what happened.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
 }
 
 #[cfg(test)]
