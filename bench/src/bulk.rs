@@ -11,6 +11,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use memchr::memmem;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 use weir_tests::http::Http;
@@ -82,14 +83,19 @@ async fn hand_on(
         }
         None => body,
     };
-    // Positions and ranges replace what was there.
-    if uri.path() == "/_bulk" && body.starts_with(b"{\"create\"") {
+    if uri.path() == "/_bulk" && makes_records(&body) {
         before.kept.lock().expect("no panic while locked").push(body.clone());
     }
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("application/json");
     let url = format!("{}{uri}", before.engine);
     let (status, answer) = before.http.request(method, &url, kind, body).await.map_err(wrong)?;
     Ok((status, [(CONTENT_TYPE, "application/json")], answer))
+}
+
+/// Whether a request only makes documents of records. Positions and ranges stand in an index of their own and replace what was there.
+fn makes_records(body: &[u8]) -> bool {
+    let first = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    first.starts_with(b"{\"create\"") && memmem::find(first, b"-meta\"").is_none()
 }
 
 /// Removes the indices of a name with `*` in it.
@@ -140,5 +146,21 @@ pub async fn replay(
         }
         ensure!(begun.elapsed() < PATIENCE, "{documents} documents are not found: {found}");
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::makes_records;
+
+    #[test]
+    fn what_replaces_something_is_not_written_again() {
+        let check = |line: &str, expect| assert_eq!(makes_records(line.as_bytes()), expect, "{line}");
+        check(
+            "{\"create\":{\"_index\":\"logs0-logs-2026.11.26\",\"_id\":\"a\"}}\n{\"text\":\"-meta\\\"\"}\n",
+            true,
+        );
+        check("{\"create\":{\"_index\":\"logs0-meta\",\"_id\":\"ledger.logs.0.a\"}}\n{}\n", false);
+        check("{\"index\":{\"_index\":\"logs0-meta\",\"_id\":\"a\"}}\n{}\n", false);
     }
 }
