@@ -99,7 +99,7 @@ pub async fn account(client: &Client, ledger: &Ledger) {
 }
 
 /// The key in a body, such as `k000123`.
-fn key(body: &str) -> Option<String> {
+pub fn key(body: &str) -> Option<String> {
     let is_key = |word: &&str| {
         word.len() == 7 && word.starts_with('k') && word[1..].bytes().all(|b| b.is_ascii_digit())
     };

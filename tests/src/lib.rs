@@ -7,6 +7,7 @@ pub mod found;
 pub mod generator;
 pub mod http;
 pub mod input;
+pub mod letters;
 pub mod nginx;
 pub mod otlp;
 pub mod raw;

@@ -9,47 +9,21 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use weir_disk::RealDisk;
 use weir_model::otlp::{BodyWriter, LogWriter};
-use weir_model::{Incarnation, Signal, identity};
+use weir_model::{Incarnation, Signal};
 use weir_testkit::kafka::Broker;
 use weir_tests::client::Client;
 use weir_tests::http::Http;
+use weir_tests::letters::{Listed, dlq, letters, line, listed};
 use weir_tests::server::{KillAt, Server, binary};
 use weir_transport::disk_log::DiskDeadLetters;
-use weir_transport::{Batch, DeadLetters, Lane, Letter, Origin, Position, SendErrorKind, Sender, envelope};
+use weir_transport::{Batch, DeadLetters, Lane, Letter, Position, SendErrorKind, Sender, envelope};
 use weir_transport_kafka::{Config, Kafka};
 
 /// How long anything may take that must come. Generous: it is only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// `weir dlq` with arguments: what it prints.
-fn dlq(config: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(binary())
-        .arg("dlq")
-        .args(arguments)
-        .arg("--config")
-        .arg(config)
-        .env("WEIR_LOG", "warn")
-        .output()
-        .expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "dlq {arguments:?}: {said}");
-    String::from_utf8(output.stdout).expect("text")
-}
-
-/// The letters that were not sent again: their names and the rest of their line.
-fn letters(config: &Path) -> Vec<(String, String)> {
-    let list = dlq(config, &["list"]);
-    let lines = list.lines().filter(|line| line.contains('@') && !line.starts_with("LETTER"));
-    lines
-        .map(|line| {
-            let (id, rest) = line.split_once(' ').expect("columns");
-            (id.to_owned(), rest.to_owned())
-        })
-        .collect()
-}
-
-async fn wait_for_letters(config: &Path, count: usize) -> Vec<(String, String)> {
+async fn wait_for_letters(config: &Path, count: usize) -> Vec<Listed> {
     let waiting = async {
         loop {
             let found = letters(config);
@@ -69,21 +43,9 @@ async fn send(sender: &dyn Sender, mut batch: Batch) {
     }
 }
 
-fn line() -> Batch {
-    let source = Incarnation(11);
-    let mut body = BodyWriter::default();
-    body.resource(|attrs| {
-        attrs.str("service.name", "shop");
-        attrs.str(identity::INCARNATION, &source.to_string());
-    });
-    body.scope("", "");
-    body.record(|out| {
-        let mut log = LogWriter::new(out);
-        log.body("once refused");
-        log.attrs().int(identity::OFFSET, 40);
-    });
-    let origins = vec![Origin { incarnation: source, range: 40..41, acked_below: 0 }];
-    Batch { signal: Signal::Logs, origins, route: 0, arrived: 1, body: body.finish().into() }
+/// A line that can be stored.
+fn once_refused() -> Batch {
+    line(Incarnation(11), "once refused")
 }
 
 fn spans_without_ids() -> Batch {
@@ -109,24 +71,24 @@ async fn what_is_refused_is_kept_shown_and_sent_again() {
     let kafka = Kafka::new(Config { brokers: vec![broker.address()], partitions: 2, ..Config::default() });
     let kafka = kafka.unwrap();
     send(&kafka.sender(Signal::Spans), spans_without_ids()).await;
-    send(&kafka.sender(Signal::Logs), Batch { origins: Vec::new(), ..line() }).await;
+    send(&kafka.sender(Signal::Logs), Batch { origins: Vec::new(), ..once_refused() }).await;
     let stranger: FutureProducer =
         ClientConfig::new().set("bootstrap.servers", broker.address()).create().unwrap();
     let garbage = FutureRecord::<(), _>::to("otlp_logs").payload("not protobuf").partition(1);
     stranger.send(garbage, PATIENCE).await.unwrap();
 
     let found = wait_for_letters(&file, 2).await;
-    let of = |part: &str| found.iter().find(|(_, rest)| rest.contains(part)).expect(part);
+    let of = |part: &str| found.iter().find(|letter| letter.from.starts_with(part)).expect(part);
     let (spans, poison) = (of("otlp_spans/"), of("otlp_logs/1@0"));
-    assert!(spans.1.contains("without trace id or span id"), "{}", spans.1);
-    let shown = dlq(&file, &["show", &spans.0]);
+    assert!(spans.cause.contains("without trace id or span id"), "{spans:?}");
+    let shown = dlq(&file, &["show", &spans.id]);
     assert!(shown.contains("service \"careless\"") && shown.contains("name = nobody's work"), "{shown}");
-    let shown = dlq(&file, &["show", &poison.0]);
+    let shown = dlq(&file, &["show", &poison.id]);
     assert!(shown.contains("content    not protobuf"), "{shown}");
     client.wait_for_totals(1, 0).await;
 
     // Something that was refused, and can be stored by now.
-    let batch = line();
+    let batch = once_refused();
     let letter = Letter {
         lane: Lane { signal: Signal::Logs, partition: 0 },
         position: Position(77),
@@ -137,12 +99,12 @@ async fn what_is_refused_is_kept_shown_and_sent_again() {
     };
     kafka.dead_letters().put(&[letter]).await.unwrap();
     let found = wait_for_letters(&file, 3).await;
-    let storable = &found.iter().find(|(_, rest)| rest.contains("for the test")).unwrap().0;
+    let storable = &found.iter().find(|letter| letter.cause == "for the test").unwrap().id;
     assert!(dlq(&file, &["replay"]).contains("3 dead letters were sent again"));
     client.wait_for_totals(2, 0).await;
     // The others come back, and only they.
     let back = wait_for_letters(&file, 2).await;
-    assert!(back.iter().all(|(id, _)| id != &spans.0 && id != &poison.0), "{back:?}");
+    assert!(back.iter().all(|letter| letter.id != spans.id && letter.id != poison.id), "{back:?}");
     assert_eq!(dlq(&file, &["list", "--all"]).matches("(sent again)").count(), 3);
 
     // A second time, by name: it is known.
@@ -158,7 +120,7 @@ async fn what_is_refused_is_kept_shown_and_sent_again() {
     // Positions are behind what was refused: it does not come again with a restart.
     client.server.stop().unwrap();
     client = collector();
-    send(&kafka.sender(Signal::Logs), Batch { origins: Vec::new(), ..line() }).await;
+    send(&kafka.sender(Signal::Logs), Batch { origins: Vec::new(), ..once_refused() }).await;
     client.wait_for_totals(3, 0).await;
     assert_eq!(letters(&file).len(), 2);
 }
@@ -172,13 +134,11 @@ fn of_folder(data: &Path, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Its letters that were not sent again, and the rest of their lines.
-fn in_folder(data: &Path) -> Vec<(String, String)> {
+/// Its letters that were not sent again.
+fn in_folder(data: &Path) -> Vec<Listed> {
     let (well, list) = of_folder(data, &["list"]);
     assert!(well, "{list}");
-    let lines = list.lines().filter_map(|line| line.split_once(' '));
-    let letters = lines.filter(|(id, _)| id.parse::<u64>().is_ok());
-    letters.map(|(id, rest)| (id.to_owned(), rest.to_owned())).collect()
+    listed(&list)
 }
 
 /// A line that nothing tells apart from another one like it.
@@ -219,8 +179,12 @@ async fn without_a_broker_they_are_in_the_data_folder() {
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.expect("the letter comes");
-    let (id, rest) = in_folder(&data).remove(0);
-    assert!(rest.contains("spans/0@") && rest.contains("without trace id or span id"), "{rest}");
+    let letter = in_folder(&data).remove(0);
+    assert!(
+        letter.from.starts_with("spans/0@") && letter.cause.contains("without trace id or span id"),
+        "{letter:?}"
+    );
+    let id = letter.id;
     let (_, shown) = of_folder(&data, &["show", &id]);
     assert!(shown.contains("service \"careless\"") && shown.contains("name = nobody's work"), "{shown}");
     let stages = client.get("/api/v1/status").await["stages"].to_string();
@@ -238,7 +202,7 @@ async fn without_a_broker_they_are_in_the_data_folder() {
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.expect("it comes back");
-    assert!(before > 0 && in_folder(&data).iter().all(|(again, _)| *again != id));
+    assert!(before > 0 && in_folder(&data).iter().all(|again| again.id != id));
     client.wait("/api/v1/status", |status| status["behindMs"] == 0).await;
     client.server.stop().unwrap();
     let kept = in_folder(&data).len();
@@ -249,7 +213,7 @@ async fn without_a_broker_they_are_in_the_data_folder() {
     drop(letters);
     let found = in_folder(&data);
     assert_eq!(found.len(), kept + 1);
-    let stored = &found[kept].0;
+    let stored = &found[kept].id;
     let (well, said) = of_folder(&data, &["replay"]);
     assert!(!well && said.contains("start `weir up`"), "{said}");
     client = start();

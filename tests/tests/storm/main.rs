@@ -2,9 +2,15 @@
 //! stored by a collector, in tantivy or in a real OpenSearch. Under load, at moments that a seed draws, each of them is killed, while proxies in
 //! front of the servers harm what passes. In the end everything heals: what went in is found again, exactly, and both ends' ledgers say so.
 //!
+//! Among what goes in is what can't be stored, ever or for now: it is among the dead letters, and nothing else is. Sent again twice, what can be
+//! stored by then is there once.
+//!
 //! The seed is printed; `WEIR_TEST_SEED` takes it again. It decides what is made and what happens, while the machine decides how far each part has
 //! come by then. `WEIR_TEST_BLOWS` is how often something is killed, `WEIR_TEST_BROKERS` how many brokers there are.
 
+mod letters;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,6 +21,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
+use serde_json::Value;
 use tokio::task::{JoinHandle, block_in_place};
 use weir_testkit::free_port;
 use weir_testkit::kafka::{Admin, Cluster};
@@ -24,7 +31,10 @@ use weir_tests::client::{Client, LOOK_EVERY};
 use weir_tests::found;
 use weir_tests::generator::{Fleet, agent_section};
 use weir_tests::http::Http;
+use weir_tests::letters::dlq;
 use weir_tests::server::{Server, binary};
+
+use letters::{Expected, Strays};
 
 /// The storm where none is asked for.
 const SEED: u64 = 12;
@@ -41,6 +51,8 @@ const PACE: Duration = Duration::from_millis(30);
 const AHEAD: u64 = 40;
 /// Calls for each of which a file is rotated once.
 const ROTATE: u32 = 12;
+/// Calls for each of which someone puts a stray into Kafka.
+const STRAY: u64 = 15;
 
 fn number(variable: &str, default: u64) -> u64 {
     let given = std::env::var(variable).ok();
@@ -53,19 +65,23 @@ struct Load {
     calls: Arc<AtomicU64>,
     allowed: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
-    running: JoinHandle<Fleet>,
+    running: JoinHandle<(Fleet, Strays)>,
 }
 
 impl Load {
-    fn start(mut fleet: Fleet, seed: u64, otlp: String) -> Self {
+    fn start(mut fleet: Fleet, seed: u64, otlp: String, mut strays: Strays) -> Self {
         let (calls, allowed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(AHEAD)));
         let stop = Arc::new(AtomicBool::new(false));
         let (count, most, stopped) = (calls.clone(), allowed.clone(), stop.clone());
         let running = tokio::spawn(async move {
             let (http, mut chance) = (Http::default(), StdRng::seed_from_u64(seed));
             while !stopped.load(Ordering::Relaxed) {
-                if count.load(Ordering::Relaxed) < most.load(Ordering::Relaxed) {
+                let call = count.load(Ordering::Relaxed);
+                if call < most.load(Ordering::Relaxed) {
                     fleet.step();
+                    if call.is_multiple_of(STRAY) {
+                        strays.send(fleet.stray());
+                    }
                     if chance.random_ratio(1, ROTATE) {
                         fleet.rotate();
                     }
@@ -74,7 +90,7 @@ impl Load {
                 send(&mut fleet, &http, &otlp).await;
                 tokio::time::sleep(PACE).await;
             }
-            fleet
+            (fleet, strays)
         });
         Self { calls, allowed, stop, running }
     }
@@ -89,7 +105,7 @@ impl Load {
         }
     }
 
-    async fn stop(self) -> Fleet {
+    async fn stop(self) -> (Fleet, Strays) {
         self.stop.store(true, Ordering::Relaxed);
         self.running.await.unwrap()
     }
@@ -150,6 +166,7 @@ struct System {
 }
 
 impl System {
+    /// Without its agent.
     fn start(folder: tempfile::TempDir, brokers: usize, with_search: bool) -> Self {
         let (kafka, proxies) = Cluster::start_behind_proxies(brokers);
         let search = with_search.then(|| {
@@ -168,9 +185,12 @@ impl System {
             agent: None,
             collector: None,
         };
-        system.start_agent();
         system.start_collector();
         system
+    }
+
+    fn brokers(&self) -> String {
+        self.kafka.addresses().join(",")
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -239,9 +259,12 @@ store:
         }
     }
 
+    fn mark(&self, what: &str) {
+        println!("{:>6.1} s: {what}", self.begun.elapsed().as_secs_f64());
+    }
+
     fn tell(&self, load: &Load, what: &str) {
-        let (passed, calls) = (self.begun.elapsed().as_secs_f64(), load.calls.load(Ordering::Relaxed));
-        println!("{passed:>6.1} s, {calls} calls: {what}");
+        self.mark(&format!("{} calls, {what}", load.calls.load(Ordering::Relaxed)));
     }
 
     /// Something is killed while what passes is harmed, and all of it heals.
@@ -264,7 +287,7 @@ store:
     /// The topics get more partitions. The agent uses them after its next start.
     async fn grow(&self, load: &Load) {
         self.tell(load, "the topics grow");
-        let admin = Admin::new(&self.kafka.addresses().join(","));
+        let admin = Admin::new(&self.brokers());
         for topic in ["otlp_logs", "otlp_spans"] {
             admin.grow(topic, PARTITIONS + MORE_PARTITIONS).await;
         }
@@ -299,39 +322,91 @@ store:
         }
     }
 
-    /// Everything heals: it is found, and the ledgers of both ends agree.
-    async fn heals(self, fleet: &Fleet) {
+    /// Everything heals: it is found, or among the dead letters, and the ledgers of both ends agree.
+    async fn heals(self, fleet: &Fleet, expected: Expected) {
+        let (lines, spans) = (fleet.ledger.lines.len() as u64, fleet.ledger.spans.len() as u64);
+        let later = expected.lines.len() as u64;
+        self.client().wait_for_totals(lines - later, spans).await;
+        self.mark("what can be found is found");
+        let config = self.path("collector").join("collector.yaml");
+        let letters = expected.wait(&config).await;
+        let (strays, storable) = (letters.strays.len(), letters.storable.len());
+        self.mark(&format!("{strays} letters of strays, {storable} that can be stored"));
+
+        if let Some(search) = &self.search {
+            letters::mend(&search.server.url()).await;
+        }
+        let before = self.counts().await;
+        let said = dlq(&config, &["replay"]);
+        let all = letters.strays.len() + letters.storable.len();
+        assert!(said.contains(&format!("{all} dead letters were sent again")), "{said}");
+        self.mark("the letters are sent again");
         found::everything(self.client(), &fleet.ledger).await;
         found::by_traces(self.client(), &fleet.ledger, 25).await;
+        self.mark("everything is found");
+        let back = letters::come_back(&config, &letters.strays).await;
+        let refused: u64 = back.iter().map(|letter| letter.records).sum();
+        self.client()
+            .wait("/api/v1/ledger", |ledger| {
+                let [logs, spans] = ["logs", "spans"].map(|signal| counts(ledger, signal));
+                let [logs_before, spans_before] = ["logs", "spans"].map(|signal| counts(&before, signal));
+                logs.0 == logs_before.0 + later
+                    && (logs.2, spans.0) == (logs_before.2, spans_before.0)
+                    && spans.2 == spans_before.2 + refused
+            })
+            .await;
+
+        self.mark("strays have come back");
+
+        // Twice more, by name: they are known.
+        let before = counts(&self.counts().await, "logs");
+        let ids = letters.storable.iter().flat_map(|letter| [letter.id.as_str(); 2]);
+        dlq(&config, &["replay"].into_iter().chain(ids).collect::<Vec<_>>());
+        let known = letters.storable.iter().map(|letter| 2 * letter.records).sum::<u64>();
         let ledger = self.client().wait("/api/v1/ledger?limit=1000", |ledger| {
-            let holes = |source: &serde_json::Value| source["holes"].as_array().is_some_and(Vec::is_empty);
-            ledger["sources"].as_array().expect("a list").iter().all(holes)
+            let holes = |source: &Value| source["holes"].as_array().is_some_and(Vec::is_empty);
+            counts(ledger, "logs").1 >= before.1 + known
+                && ledger["sources"].as_array().expect("a list").iter().all(holes)
         });
         for records in ledger.await["records"].as_array().expect("a list") {
-            assert_eq!((&records["refused"], &records["lostBatches"]), (&0.into(), &0.into()), "{records}");
+            assert_eq!(records["lostBatches"], 0, "{records}");
         }
+        self.client().wait_for_totals(lines, spans).await;
+        assert_eq!(weir_tests::letters::letters(&config), back);
+
         for server in [self.agent.as_ref().expect("it runs"), &self.client().server] {
             let bytes = server.resident_bytes();
             assert!(bytes < MEMORY_BYTES, "a process has {bytes} bytes of memory");
         }
-        let said = weir(&["audit", "--collector", self.client().server.api(), "--agent"], &self.ports[1]);
+        let said = audit(self.client().server.api(), &self.ports[1]);
         println!("{}", said.lines().rev().take(4).collect::<Vec<_>>().join("\n"));
-        let config = self.path("collector").join("collector.yaml");
-        let letters = weir(&["dlq", "list", "--config"], config.to_str().expect("a plain path"));
-        assert!(letters.contains("no dead letters"), "{letters}");
+        self.mark("it is healed");
         self.agent.expect("it runs").stop().unwrap();
         self.collector.expect("it runs").server.stop().unwrap();
         let mut folder = self.folder;
         folder.disable_cleanup(false);
     }
+
+    async fn counts(&self) -> Value {
+        self.client().get("/api/v1/ledger").await
+    }
 }
 
-/// What a tool of Weir prints that must end well.
-fn weir(arguments: &[&str], last: &str) -> String {
-    let last = if arguments[0] == "audit" { format!("http://{last}") } else { last.to_owned() };
-    let output = Command::new(binary()).args(arguments).arg(last).env("WEIR_LOG", "warn").output().unwrap();
+/// How many records of a signal a ledger says were stored, came again, and were refused.
+fn counts(ledger: &Value, signal: &str) -> (u64, u64, u64) {
+    let mut rows = ledger["records"].as_array().expect("a list").iter();
+    let row = rows.find(|row| row["signal"] == signal).expect("each signal");
+    let count = |name: &str| row[name].as_u64().expect("a count");
+    (count("stored"), count("duplicate"), count("refused"))
+}
+
+/// `weir audit`, which must end well: what it prints.
+fn audit(collector: &str, agent: &str) -> String {
+    let mut command = Command::new(binary());
+    command.args(["audit", "--collector", collector, "--agent", &format!("http://{agent}")]);
+    let output = command.env("WEIR_LOG", "warn").output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     said
 }
 
@@ -349,8 +424,16 @@ async fn storm(with_search: bool) {
     }
     let mut fleet = Fleet::new(seed, &folder.path().join("logs"));
     (0..BEFORE).for_each(|_| fleet.step());
+    let gone = fleet.gone();
+    let mut later = BTreeSet::from([found::key(&gone).expect("it has one")]);
     let mut system = block_in_place(|| System::start(folder, brokers, with_search));
-    let load = Load::start(fleet, !seed, system.otlp());
+    letters::put(system.kafka.addresses(), &gone).await;
+    if let Some(search) = &system.search {
+        letters::spoil(&search.server.url()).await;
+        later.extend(fleet.archive(letters::archive_day()));
+    }
+    block_in_place(|| system.start_agent());
+    let load = Load::start(fleet, !seed, system.otlp(), Strays::new(&system.brokers()));
     let mut parts = vec![Part::Agent, Part::Collector, Part::Broker];
     parts.extend(with_search.then_some(Part::SearchEngine));
     // Each part, and each fault, before one of them comes again.
@@ -370,7 +453,7 @@ async fn storm(with_search: bool) {
         let (part, fault) = (next.pop().expect("filled"), harm.pop().expect("filled"));
         system.blow(part, fault, &mut chance, &load).await;
     }
-    let mut fleet = load.stop().await;
+    let (mut fleet, strays) = load.stop().await;
     fleet.finish();
     assert!(send(&mut fleet, &Http::default(), &system.otlp()).await, "the agent runs");
     let broken: u64 = system.proxies.iter().map(Proxy::broken).sum();
@@ -379,7 +462,8 @@ async fn storm(with_search: bool) {
         fleet.ledger.lines.len(),
         fleet.ledger.spans.len()
     );
-    system.heals(&fleet).await;
+    let expected = Expected { strays: strays.places().await, lines: later };
+    system.heals(&fleet, expected).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
