@@ -1,6 +1,7 @@
 //! One signal's loop: receive, write, commit, give positions back.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -140,14 +141,17 @@ impl SignalLoop {
     async fn handle(&mut self, event: Event, shutdown: &CancellationToken) -> anyhow::Result<()> {
         match event {
             Event::Assigned(lane, epoch) => {
-                let Some(from) = self.begin(lane, epoch, shutdown).await? else { return Ok(()) };
                 self.epochs.insert(lane, epoch);
+                let Some(from) = self.begin(lane, epoch, shutdown).await?.filter(|_| self.has(lane, epoch))
+                else {
+                    return Ok(());
+                };
                 self.receiver
                     .seek(lane, from)
                     .await
                     .with_context(|| format!("can't resume {lane} at {from}"))?;
             }
-            Event::Data(lane, epoch, batches) if self.epochs.get(&lane) == Some(&epoch) => {
+            Event::Data(lane, epoch, batches) if self.has(lane, epoch) => {
                 let oldest = batches.iter().map(|(_, batch)| batch.arrived).min();
                 self.stats.waits(self.signal, oldest.unwrap_or(0));
                 self.write(lane, epoch, &batches, shutdown).await?;
@@ -156,15 +160,15 @@ impl SignalLoop {
             // Late data of an assignment that is over: another process stores it.
             Event::Data(..) => {}
             Event::Revoked(lane, epoch) => {
-                if self.epochs.get(&lane) == Some(&epoch) {
+                if self.has(lane, epoch) {
                     self.hand_over().await;
                     self.epochs.remove(&lane);
                 }
             }
-            Event::Poison(lane, epoch, letter) if self.epochs.get(&lane) == Some(&epoch) => {
+            Event::Poison(lane, epoch, letter) if self.has(lane, epoch) => {
                 let position = letter.position;
                 tracing::error!(%lane, %position, cause = letter.cause, "what stands here is no batch");
-                if self.keep(vec![letter], shutdown).await {
+                if self.keep(vec![letter], shutdown).await && self.has(lane, epoch) {
                     // So that the store's position is behind it.
                     let nothing = Batch {
                         signal: self.signal,
@@ -193,6 +197,11 @@ impl SignalLoop {
             }
         }
         Ok(())
+    }
+
+    /// Whether what comes of a lane under an epoch is this process's to store.
+    fn has(&self, lane: Lane, epoch: Epoch) -> bool {
+        self.epochs.get(&lane) == Some(&epoch)
     }
 
     /// Makes durable what was written, so that whoever has the lane next need not read it again. Where that fails it does, and nothing is doubled.
@@ -224,9 +233,9 @@ impl SignalLoop {
         epoch: Epoch,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Option<Position>> {
-        let mut wait = RETRY;
+        let (writer, mut wait) = (self.writer.clone(), RETRY);
         loop {
-            match self.writer.begin(lane, epoch).await {
+            match self.patiently(writer.begin(lane, epoch)).await {
                 Ok(from) => return Ok(Some(from.unwrap_or_default())),
                 Err(WriteError::Fenced(_)) => {
                     self.fenced(lane, epoch).await;
@@ -249,9 +258,9 @@ impl SignalLoop {
         batches: &[(Position, Batch)],
         shutdown: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut wait = RETRY;
+        let (writer, mut wait) = (self.writer.clone(), RETRY);
         let report = loop {
-            match self.writer.write(lane, epoch, batches).await {
+            match self.patiently(writer.write(lane, epoch, batches)).await {
                 Ok(report) => break report,
                 Err(WriteError::Fenced(_)) => {
                     self.fenced(lane, epoch).await;
@@ -259,7 +268,7 @@ impl SignalLoop {
                 }
                 Err(WriteError::Fatal(message)) => bail!(message),
                 Err(WriteError::Retry(message)) => {
-                    if !self.again(&mut wait, &message, shutdown).await {
+                    if !self.again(&mut wait, &message, shutdown).await || !self.has(lane, epoch) {
                         return Ok(());
                     }
                 }
@@ -288,7 +297,7 @@ impl SignalLoop {
         }
         let dead_letters = self.dead_letters.clone();
         let mut wait = RETRY;
-        while let Err(message) = dead_letters.put(&letters).await {
+        while let Err(message) = self.patiently(dead_letters.put(&letters)).await {
             self.unkept = !self.again(&mut wait, &message, shutdown).await;
             if self.unkept {
                 return false;
@@ -300,9 +309,9 @@ impl SignalLoop {
 
     async fn commit(&mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
         self.stats.waits(self.signal, now());
-        let mut wait = RETRY;
+        let (writer, mut wait) = (self.writer.clone(), RETRY);
         loop {
-            match self.writer.sync(self.signal).await {
+            match self.patiently(writer.sync(self.signal)).await {
                 Ok(lanes) => {
                     self.uncommitted = false;
                     self.due = Instant::now() + IDLE;
@@ -332,12 +341,26 @@ impl SignalLoop {
         } else {
             tracing::debug!(signal = %self.signal, error = message, "storing fails still");
         }
-        let going_on = tokio::select! {
-            () = shutdown.cancelled() => false,
-            () = tokio::time::sleep(*wait) => true,
-        };
+        let waited = shutdown.run_until_cancelled(tokio::time::sleep(*wait));
         *wait = (*wait * 2).min(RETRY_MAX);
-        going_on
+        self.patiently(waited).await.is_some()
+    }
+
+    /// Does what may take long, while the log keeps the lanes this process's. Those that are taken away meanwhile are let go as they are: whoever
+    /// has them next reads again what is not committed.
+    async fn patiently<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            let (lane, epoch) = tokio::select! {
+                biased;
+                done = &mut work => return done,
+                taken = self.receiver.hold() => taken,
+            };
+            if self.has(lane, epoch) {
+                self.epochs.remove(&lane);
+                tracing::warn!(signal = %self.signal, %lane, "a lane goes to another process while storing takes long, which reads again what is not committed");
+            }
+        }
     }
 
     /// Storing works, perhaps again.

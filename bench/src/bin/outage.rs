@@ -143,7 +143,7 @@ async fn outage(away: Away, args: Arc<Args>) -> anyhow::Result<Seen> {
         std::fs::create_dir(dir.path().join(name))?;
     }
     let mut broker = Broker::start(&[]);
-    let mut engine = (away == Away::Store).then(|| SearchServer::start(&Engine::opensearch(), &[]));
+    let mut engine = (away == Away::Store).then(|| SearchServer::start_for_load(&Engine::opensearch()));
     let store = match &engine {
         Some(engine) => format!("store:\n  elastic:\n    urls: [\"{}\"]\n    replicas: 0\n", engine.url()),
         None => String::new(),

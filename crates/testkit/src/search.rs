@@ -11,6 +11,8 @@ use crate::secured::{authority, certificate};
 /// How long a start may take. Idle machines take 5 s.
 const PATIENCE: Duration = Duration::from_secs(120);
 const MEMORY: &str = "-Xmx512m";
+/// Heap of a node that is measured or has much to take, with all compilers.
+const MEMORY_UNDER_LOAD: &str = "-Xmx3g";
 /// Where an engine is for another Java than Debian's.
 const JAVA_OF_ITS_OWN: &str = "java/bin/java";
 
@@ -64,6 +66,7 @@ pub struct SearchServer {
     dir: tempfile::TempDir,
     scheme: &'static str,
     port: u16,
+    java: Vec<&'static str>,
     settings: Vec<String>,
     process: Option<Process>,
 }
@@ -79,6 +82,17 @@ impl SearchServer {
         server
     }
 
+    /// Starts a node that takes as much as it can: with a larger heap and all of Java's compilers. It takes longer to start.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_for_load(engine: &Engine) -> Self {
+        let mut server = Self::new(engine, &[]);
+        server.java = vec![MEMORY_UNDER_LOAD];
+        server.resume();
+        server
+    }
+
     fn new(engine: &Engine, settings: &[(&str, &str)]) -> Self {
         Self {
             engine: engine.clone(),
@@ -86,6 +100,7 @@ impl SearchServer {
             dir: tempfile::tempdir().expect("a temporary folder"),
             scheme: "http",
             port: free_port(),
+            java: JAVA.into_iter().chain([MEMORY]).collect(),
             settings: settings.iter().map(|(key, value)| format!("{key}={value}")).collect(),
             process: None,
         }
@@ -170,7 +185,7 @@ impl SearchServer {
         let (libraries, classes) = (self.folder.join("lib"), self.folder.join("classes"));
         let own_java = self.folder.join(JAVA_OF_ITS_OWN);
         let mut command = if own_java.exists() { Command::new(own_java) } else { Command::new("java") };
-        command.args(JAVA).arg(MEMORY);
+        command.args(&self.java);
         if self.engine.is_opensearch() || self.engine.is_elasticsearch_7() {
             command.args(["-cp", &format!("{}:{}/*", classes.display(), libraries.display()), "Node"]);
         } else {

@@ -21,6 +21,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use weir_model::Signal;
 use weir_model::otlp::validate;
 use weir_transport::{
@@ -37,6 +38,10 @@ use crate::topics::{self, Topic};
 /// Bytes of bodies that are taken before they are delivered, unless one message alone is larger.
 const EVENT_BYTES: usize = 4 << 20;
 const NANOS_PER_MILLI: u64 = 1_000_000;
+/// An owner that has taken nothing for so long, and not for more than this part of the time after which a group takes a process that does not
+/// ask for dead, holds deliveries back. Not sooner: what librdkafka has fetched ahead is then fetched again.
+const HOLD_AFTER: Duration = Duration::from_secs(30);
+const HOLD_PART: u32 = 3;
 /// Of partitions that are assigned outright, once.
 const OUTRIGHT: Epoch = Epoch(1);
 
@@ -79,6 +84,12 @@ pub struct KafkaReceiver {
     /// It was found out at the first look that the topic was recreated.
     begins_anew: bool,
     events: VecDeque<Event>,
+    /// When messages were last asked for, by `next` or `hold`.
+    asked: Instant,
+    /// Deliveries are held back: all partitions are paused.
+    holding: bool,
+    /// What failed while they were.
+    failure: Option<ReceiveError>,
     /// What the topic is like, whenever that is looked at.
     found: mpsc::Receiver<Result<Found, Problem>>,
     looking: JoinHandle<()>,
@@ -112,6 +123,9 @@ impl KafkaReceiver {
             generation: 0,
             begins_anew: false,
             events: VecDeque::new(),
+            asked: Instant::now(),
+            holding: false,
+            failure: None,
             found,
             looking,
             checking: None,
@@ -196,6 +210,31 @@ impl KafkaReceiver {
         for partition in partitions {
             self.lanes.insert(partition, Held { epoch, next: None });
             self.events.push_back(Event::Assigned(self.lane(partition), epoch));
+        }
+    }
+
+    /// Stops deliveries of all partitions that are read, or goes on with them.
+    fn set_holding(&mut self, hold: bool) {
+        let read = self.consumer.assignment();
+        let done =
+            read.and_then(|read| if hold { self.consumer.pause(&read) } else { self.consumer.resume(&read) });
+        match done {
+            Ok(()) => {
+                self.holding = hold;
+                tracing::debug!(topic = self.topic, hold, "deliveries are held back, or go on");
+            }
+            Err(error) => {
+                tracing::warn!(topic = self.topic, hold, %error, "partitions can't be paused or resumed")
+            }
+        }
+    }
+
+    /// A lane that was taken away and of which its owner was not told yet.
+    fn revoked(&mut self) -> Option<(Lane, Epoch)> {
+        let at = self.events.iter().position(|event| matches!(event, Event::Revoked(..)))?;
+        match self.events.remove(at) {
+            Some(Event::Revoked(lane, epoch)) => Some((lane, epoch)),
+            _ => None,
         }
     }
 
@@ -545,9 +584,16 @@ impl Receiver for KafkaReceiver {
                 // It takes leave of its group, and waits for an answer.
                 tokio::task::spawn_blocking(move || drop(retired));
             }
+            if self.holding {
+                self.set_holding(false);
+            }
+            if let Some(error) = self.failure.take() {
+                return Err(error);
+            }
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
             }
+            self.asked = Instant::now();
             if self.settle().await? {
                 continue;
             }
@@ -588,6 +634,7 @@ impl Receiver for KafkaReceiver {
                     Err(error) => self.failed(error)?,
                 },
             }
+            self.asked = Instant::now();
         }
     }
 
@@ -606,12 +653,41 @@ impl Receiver for KafkaReceiver {
         self.assign(lane.partition, from)
     }
 
-    async fn pause(&mut self, lane: Lane, paused: bool) {
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&self.topic, lane.partition as i32);
-        let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        if let Err(error) = done {
-            tracing::warn!(%lane, paused, %error, "a partition can't be paused or resumed");
+    async fn hold(&mut self) -> (Lane, Epoch) {
+        tokio::time::sleep_until(self.asked + HOLD_AFTER.min(self.shared.config.poll_interval() / HOLD_PART))
+            .await;
+        if !self.holding {
+            self.set_holding(true);
+        }
+        loop {
+            if let Some(revoked) = self.revoked() {
+                return revoked;
+            }
+            if let Some(taken) = self.member.as_mut().and_then(|member| member.taken.take()) {
+                self.give_up(taken);
+            }
+            let consumer = self.consumer.clone();
+            let news = async {
+                match &mut self.member {
+                    Some(member) => member.news.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let came = tokio::select! {
+                biased;
+                Some(news) = news => {
+                    self.rebalanced(news);
+                    Ok(())
+                }
+                // Some that were under way when deliveries were to stop.
+                message = consumer.recv() => match message {
+                    Ok(message) => self.take(message),
+                    Err(error) => self.failed(error),
+                },
+            };
+            if let Err(error) = came {
+                self.failure = Some(error);
+            }
         }
     }
 

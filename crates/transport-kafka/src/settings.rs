@@ -23,6 +23,8 @@ const REQUEST_BYTES: u64 = 1_000_000;
 const PREFETCH_KIB: usize = 16 << 10;
 /// After how long without a sign of life a collector's partitions go to others. librdkafka's own default is 45 s, for which nobody would read them.
 const SESSION: Duration = Duration::from_secs(10);
+/// librdkafka's own.
+const POLL_INTERVAL: (&str, Duration) = ("max.poll.interval.ms", Duration::from_secs(300));
 /// Longest wait for the answer to a question about topics.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -299,6 +301,13 @@ impl Config {
             &self.refresh.0.as_millis().to_string(),
         );
         client
+    }
+
+    /// After how long without being asked for messages a member of a group is taken for dead.
+    pub(crate) fn poll_interval(&self) -> Duration {
+        let (setting, default) = POLL_INTERVAL;
+        let given = self.librdkafka.get(setting).and_then(|given| given.parse().ok());
+        given.map_or(default, Duration::from_millis)
     }
 
     pub(crate) fn consumer(&self) -> ClientConfig {

@@ -274,6 +274,65 @@ async fn members_of_a_group_share_the_partitions() {
     second.await.unwrap();
 }
 
+/// An owner that can take nothing for longer than its group waits keeps its lanes, and is told of those that another member is to have.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_holds_keeps_its_lanes() {
+    // Shorter than brokers and clients have it.
+    const INTERVAL: Duration = Duration::from_secs(3);
+    let broker = Broker::start(&[("group.min.session.timeout.ms", "500")]);
+    let mut config = Config { partitions: 2, ..config(&broker.address(), "held") };
+    let interval = INTERVAL.as_millis();
+    config.librdkafka = [
+        ("session.timeout.ms", interval),
+        ("heartbeat.interval.ms", 500),
+        ("max.poll.interval.ms", interval),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_string()))
+    .into();
+    let kafka = Kafka::new(config).unwrap();
+    let epochs = Arc::new(Counter::default());
+    let receiver = || kafka.receiver(Signal::Logs, Assignment::Shared(epochs.clone()), topics()).unwrap();
+    let sender = kafka.sender(Signal::Logs);
+    let message = |number| Batch { origins: Vec::new(), ..numbered(Signal::Logs, number) };
+    let mut first = receiver();
+    let mut lanes = Vec::new();
+    while lanes.len() < 2 {
+        let Event::Assigned(lane, epoch) = event(&mut first).await else { panic!("lanes are assigned") };
+        first.seek(lane, Position::default()).await.unwrap();
+        lanes.push((lane, epoch));
+    }
+
+    let sending = async {
+        for number in 0..8 {
+            send(&sender, message(number)).await;
+        }
+        tokio::time::sleep(2 * INTERVAL).await;
+    };
+    tokio::select! {
+        taken = first.hold() => panic!("no lane is taken away, not {taken:?}"),
+        () = sending => {}
+    }
+    let mut came = Vec::new();
+    while came.len() < 8 {
+        let Event::Data(lane, epoch, data) = event(&mut first).await else { panic!("data comes") };
+        assert!(lanes.contains(&(lane, epoch)), "under the same epoch");
+        came.extend(data.into_iter().map(|(_, batch)| batch.route));
+    }
+    came.sort_unstable();
+    assert_eq!(came, Vec::from_iter(0..8), "each once");
+
+    let mut second = receiver();
+    let mut taken = Vec::new();
+    let given = tokio::select! {
+        event = event(&mut second) => event,
+        () = async { loop { taken.push(first.hold().await) } } => unreachable!(),
+    };
+    let Event::Assigned(given, epoch) = given else { panic!("the second member gets a lane") };
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].0, given);
+    assert!(lanes.contains(&taken[0]) && epoch > taken[0].1);
+}
+
 /// A store that says that a lane is another's, against the word of the group: it is assigned anew, under a higher epoch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fenced_member_gets_a_higher_epoch() {

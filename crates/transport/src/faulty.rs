@@ -187,8 +187,17 @@ impl<R: Receiver> Receiver for FaultyReceiver<R> {
         self.inner.seek(lane, position).await
     }
 
-    async fn pause(&mut self, lane: Lane, paused: bool) {
-        self.inner.pause(lane, paused).await;
+    async fn hold(&mut self) -> (Lane, Epoch) {
+        self.faults.wait().await;
+        if self.sought && self.faults.again() {
+            self.reassign();
+            // It is told of here.
+            if let Some(Event::Revoked(lane, epoch)) = self.events.pop_front() {
+                return (lane, epoch);
+            }
+        }
+        let (lane, epoch) = self.inner.hold().await;
+        (lane, Epoch(epoch.0 + self.reassigned))
     }
 
     async fn done(&mut self, lane: Lane, epoch: Epoch, position: Position) -> Result<(), Fenced> {

@@ -29,13 +29,7 @@ impl MemoryLog {
     }
 
     pub fn receiver(&self) -> MemoryReceiver {
-        MemoryReceiver {
-            log: self.0.clone(),
-            end: self.0.end.subscribe(),
-            next: None,
-            assigned: false,
-            paused: false,
-        }
+        MemoryReceiver { log: self.0.clone(), end: self.0.end.subscribe(), next: None, assigned: false }
     }
 }
 
@@ -59,7 +53,6 @@ pub struct MemoryReceiver {
     end: watch::Receiver<Position>,
     next: Option<Position>,
     assigned: bool,
-    paused: bool,
 }
 
 #[async_trait]
@@ -71,7 +64,7 @@ impl Receiver for MemoryReceiver {
         }
         loop {
             let end = *self.end.borrow_and_update();
-            if let Some(next) = self.next.filter(|next| *next < end && !self.paused) {
+            if let Some(next) = self.next.filter(|next| *next < end) {
                 let batches = self.log.batches.lock().expect("no panic while locked");
                 let part = batches[next.0 as usize..end.0 as usize].iter().cloned();
                 let data = (next.0..).map(Position).zip(part).collect();
@@ -85,10 +78,6 @@ impl Receiver for MemoryReceiver {
     async fn seek(&mut self, _lane: Lane, position: Position) -> Result<(), ReceiveError> {
         self.next = Some(position);
         Ok(())
-    }
-
-    async fn pause(&mut self, _lane: Lane, paused: bool) {
-        self.paused = paused;
     }
 
     async fn done(&mut self, _lane: Lane, _epoch: Epoch, _position: Position) -> Result<(), Fenced> {

@@ -201,7 +201,9 @@ pub enum ReceiveError {
 /// - `next` waits until there is something to tell; dropping its future loses nothing.
 /// - After `Assigned(lane, epoch)` the owner calls `seek(lane, position)` once; then batches from `position` on come in order, each
 ///   position at most once per epoch. A position below the oldest kept one yields a [`Event::Gap`] first.
-/// - `pause(lane, true)` stops delivery of a lane soon (what is under way may still come), and keeps the assignment alive.
+/// - `hold` is for an owner that can take nothing now, as when its store is away: it keeps the lanes this process's and nothing piles up. It ends
+///   when a lane is taken away, of which [`Event::Revoked`] then does not tell; what is under way of it is not to be stored. Dropping its
+///   future loses nothing, and the next `next` goes on delivering. A log that is one process's alone has nothing to do.
 /// - `fenced(lane, epoch)` says that the owner was told by its store that the lane is another's now. A transport that knows better assigns it anew,
 ///   under a higher epoch; nothing of the old one comes after that.
 /// - `done(lane, epoch, position)` says that everything below `position` is durable with the receiver's owner; the log may forget it.
@@ -209,7 +211,9 @@ pub enum ReceiveError {
 pub trait Receiver: Send {
     async fn next(&mut self) -> Result<Event, ReceiveError>;
     async fn seek(&mut self, lane: Lane, position: Position) -> Result<(), ReceiveError>;
-    async fn pause(&mut self, lane: Lane, paused: bool);
+    async fn hold(&mut self) -> (Lane, Epoch) {
+        std::future::pending().await
+    }
     async fn done(&mut self, lane: Lane, epoch: Epoch, position: Position) -> Result<(), Fenced>;
     /// A log that is one process's alone has nobody to ask.
     async fn fenced(&mut self, _lane: Lane, _epoch: Epoch) {}

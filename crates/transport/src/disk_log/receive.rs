@@ -40,7 +40,6 @@ pub struct DiskLogReceiver {
     /// A read under way. A caller that stops waiting for `next` finds it again with the next call.
     reading: Option<JoinHandle<io::Result<Read>>>,
     assigned: bool,
-    paused: bool,
 }
 
 /// The only assignment there ever is.
@@ -49,7 +48,7 @@ const EPOCH: Epoch = Epoch(1);
 impl DiskLogReceiver {
     pub fn new(log: Arc<DiskLog>) -> Self {
         let durable = log.durable.subscribe();
-        Self { log, durable, cursor: None, reading: None, assigned: false, paused: false }
+        Self { log, durable, cursor: None, reading: None, assigned: false }
     }
 
     /// Reads what is durable behind the cursor; `None` where there is nothing yet.
@@ -141,8 +140,7 @@ impl Receiver for DiskLogReceiver {
         }
         loop {
             let end = *self.durable.borrow_and_update();
-            if !self.paused
-                && let Some(cursor) = self.cursor.clone()
+            if let Some(cursor) = self.cursor.clone()
                 && let Some(event) = self.read(cursor, end).await?
             {
                 return Ok(event);
@@ -163,10 +161,6 @@ impl Receiver for DiskLogReceiver {
         self.cursor = Some(Cursor::at(position));
         self.reading = None;
         Ok(())
-    }
-
-    async fn pause(&mut self, _lane: Lane, paused: bool) {
-        self.paused = paused;
     }
 
     async fn done(&mut self, _lane: Lane, _epoch: Epoch, position: Position) -> Result<(), Fenced> {
