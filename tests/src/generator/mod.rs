@@ -6,6 +6,7 @@
 mod calls;
 mod files;
 mod formats;
+mod slow;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -23,6 +24,7 @@ use crate::raw::{Line, Span, Value};
 use calls::Call;
 use files::{Fate, LogFile};
 use formats::{Event, Format, Trace};
+pub use slow::{Outcome, Slow};
 
 /// 2026-05-01T10:00:00Z, when the fleet begins.
 pub const BEGIN: u64 = 1_777_629_600_000_000_000;

@@ -3,12 +3,13 @@
 //! front of the servers harm what passes. In the end everything heals: what went in is found again, exactly, and both ends' ledgers say so.
 //!
 //! Among what goes in is what can't be stored, ever or for now: it is among the dead letters, and nothing else is. Sent again twice, what can be
-//! stored by then is there once.
+//! stored by then is there once. And stack traces are written in two goes with a kill of the agent in between: each is whole, or cut there.
 //!
 //! The seed is printed; `WEIR_TEST_SEED` takes it again. It decides what is made and what happens, while the machine decides how far each part has
 //! come by then. `WEIR_TEST_BLOWS` is how often something is killed, `WEIR_TEST_BROKERS` how many brokers there are.
 
 mod letters;
+mod pauses;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -35,6 +36,7 @@ use weir_tests::letters::dlq;
 use weir_tests::server::{Server, binary};
 
 use letters::{Expected, Strays};
+use pauses::Pauses;
 
 /// The storm where none is asked for.
 const SEED: u64 = 12;
@@ -163,6 +165,7 @@ struct System {
     ports: [String; 2],
     agent: Option<Server>,
     collector: Option<Client>,
+    pauses: Pauses,
 }
 
 impl System {
@@ -176,6 +179,7 @@ impl System {
         });
         let ports = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
         let mut system = Self {
+            pauses: Pauses::create(&folder.path().join("logs")),
             folder,
             begun: Instant::now(),
             kafka,
@@ -211,7 +215,7 @@ impl System {
             }
         };
         format!(
-            r#"{}forward:
+            r#"{}{}forward:
   to: kafka
 kafka:
   brokers: {brokers:?}
@@ -227,7 +231,8 @@ store:
   retain_age: 36500d
   {store}
 "#,
-            agent_section(&self.path("logs"))
+            agent_section(&self.path("logs")),
+            self.pauses.sources()
         )
     }
 
@@ -299,8 +304,12 @@ store:
         let away = chance.random_range(0..50);
         match part {
             Part::Agent => {
+                let open = load.goes_on(chance.random_range(0..10));
+                self.pauses.begin(&format!("http://{}", self.ports[1]), open).await;
                 self.agent.take().expect("it runs").kill();
+                self.pauses.agent_is_away();
                 load.goes_on(away).await;
+                self.pauses.end();
                 block_in_place(|| self.start_agent());
             }
             Part::Collector => {
@@ -463,6 +472,9 @@ async fn storm(with_search: bool) {
         fleet.ledger.spans.len()
     );
     let expected = Expected { strays: strays.places().await, lines: later };
+    let client = system.collector.as_ref().expect("it runs");
+    system.pauses.settle(client, &mut fleet.ledger).await;
+    println!("{:#?}", fleet.ledger.troubles);
     system.heals(&fleet, expected).await;
 }
 
