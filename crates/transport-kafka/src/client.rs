@@ -139,8 +139,10 @@ pub(crate) fn kind(code: RDKafkaErrorCode) -> SendErrorKind {
     }
 }
 
-/// What a person can do about brokers that do not let this client in, after a message that says so.
-fn advice(code: RDKafkaErrorCode) -> &'static str {
+/// What a person can do about brokers that do not let this client in, after a message that says so. `reason` is librdkafka's, where it gives one.
+fn advice(code: RDKafkaErrorCode, reason: &str) -> &'static str {
+    const CLOSED: &str =
+        "; where they speak TLS or ask for a password, see `kafka.tls.enabled` and `kafka.sasl.mechanism`";
     match code {
         Code::SSL => "; see `kafka.tls.ca_file`, which names the certificates that vouch for the brokers",
         Code::Authentication
@@ -149,10 +151,9 @@ fn advice(code: RDKafkaErrorCode) -> &'static str {
         | Code::IllegalSASLState => {
             "; see `kafka.sasl` (mechanism, username) and the password in `WEIR_KAFKA__SASL__PASSWORD`"
         }
-        // All that is told where connections are taken and hung up.
-        Code::AllBrokersDown => {
-            "; where they speak TLS or ask for a password, see `kafka.tls.enabled` and `kafka.sasl.mechanism`"
-        }
+        // One of them is all that is told where connections are taken and hung up, whichever comes first.
+        Code::AllBrokersDown => CLOSED,
+        Code::BrokerTransportFailure if reason.contains("Disconnected") => CLOSED,
         _ => "",
     }
 }
@@ -223,17 +224,17 @@ impl Shared {
         let brokers = self.config.names();
         match context.trouble() {
             Some((known, reason)) if kind(known) == SendErrorKind::Fatal => {
-                let advice = advice(known);
+                let advice = advice(known, &reason);
                 let message = format!("Kafka at {brokers} does not let us in: {reason}{advice}");
                 Problem { kind: SendErrorKind::Fatal, message }
             }
             Some((known, reason)) => {
-                let advice = advice(known);
+                let advice = advice(known, &reason);
                 let message = format!("Kafka at {brokers} can't be reached: {reason}{advice}");
                 Problem { kind: kind(code), message }
             }
             None => {
-                let advice = advice(code);
+                let advice = advice(code, "");
                 Problem {
                     kind: kind(code),
                     message: format!("Kafka at {brokers} does not answer: {code}{advice}"),

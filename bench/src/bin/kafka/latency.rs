@@ -142,7 +142,7 @@ pub(crate) async fn measure(report: &Report, broker: &Broker, lasting: Duration)
     for megabytes in [1, 10] {
         run(report, broker, ("embedded store", ""), megabytes, lasting).await?;
     }
-    let engine = SearchServer::start(&Engine::opensearch(), &[]);
+    let engine = SearchServer::start_for_load(&Engine::opensearch());
     let store = format!("store: {{elastic: {{urls: [\"{}\"], replicas: 0}}}}\n", engine.url());
     run(report, broker, ("OpenSearch", &store), 1, lasting).await
 }

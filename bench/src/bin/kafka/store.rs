@@ -215,7 +215,7 @@ pub(crate) async fn opensearch(
 ) -> anyhow::Result<()> {
     let spans = Full::spans(broker, "search-spans", thousands * 1000).await?;
     let logs = Full::logs(broker, "search-logs", megabytes).await?;
-    let engine = SearchServer::start(&Engine::opensearch(), &[]);
+    let engine = SearchServer::start_for_load(&Engine::opensearch());
     for full in [spans, logs] {
         let (signal, unit) = (full.signal, full.unit());
         let config = |url: &str, round: usize| {
