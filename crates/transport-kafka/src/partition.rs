@@ -9,9 +9,9 @@
 //! sent again could go elsewhere, where nobody knows that it is stored already.
 
 use bytes::Bytes;
-use weir_model::otlp::{Resource, Span};
+use weir_model::otlp::{Log, Resource, Span};
 use weir_model::wire::{Fields, Kind, Mark, Writer};
-use weir_model::{Incarnation, Signal, TraceId};
+use weir_model::{Incarnation, Signal, TraceId, identity};
 use weir_transport::{Batch, Origin};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -27,8 +27,7 @@ fn of_source(incarnation: Incarnation, partitions: u32) -> u32 {
 
 /// The parts of a batch with their partitions; in all they hold its records, each once.
 ///
-/// A batch without origins is cut further where a part would have more than `limit` bytes; one with origins is not, since each part's ranges
-/// would say of the others' records that they are in it.
+/// A batch without origins is cut further where a part would have more than `limit` bytes; for one with origins that is left to [`cut`].
 pub(crate) fn split(batch: Batch, partitions: u32, limit: usize) -> Vec<(u32, Batch)> {
     let whole = (batch.route % u64::from(partitions)) as u32;
     let by_trace = batch.signal == Signal::Spans && partitions > 1;
@@ -85,6 +84,69 @@ pub(crate) fn split(batch: Batch, partitions: u32, limit: usize) -> Vec<(u32, Ba
             parts.into_iter().map(|part| part.finish(&batch, origins)).collect()
         }
     }
+}
+
+/// Cuts a batch that covers ranges into several, in order, each of at most `limit` bytes and a few of framing, unless one line alone has more.
+/// Each covers that part of the ranges in which its own records start. `None` where it can't be cut.
+pub(crate) fn cut(batch: &Batch, limit: usize) -> Option<Vec<Batch>> {
+    if batch.origins.is_empty() || batch.body.len() <= limit {
+        return None;
+    }
+    // A piece is a part with its number in the place of a partition's.
+    let mut parts = Parts { limit: usize::MAX, parts: Vec::new() };
+    let (mut pieces, mut last) = (0, None);
+    let mut starts = Vec::new();
+    for (resource, head) in messages(&batch.body, 1) {
+        let source = incarnation(&head);
+        parts.parts.iter_mut().for_each(Part::end_resource);
+        for (scope, scope_head) in messages(resource, 2) {
+            parts.parts.iter_mut().for_each(Part::end_scope);
+            for (record, _) in messages_in(scope, 2) {
+                let start = source.zip(start(batch.signal, record));
+                let more = head.len() + scope_head.len() + record.len();
+                let is_full = parts.parts.last().is_none_or(|open| open.out.len() + more > limit);
+                // What starts at one place stays together: a range has either all of it or nothing.
+                if pieces == 0 || (is_full && (start.is_none() || start != last)) {
+                    pieces += 1;
+                }
+                parts.add(pieces - 1, &head, &scope_head, record);
+                starts.extend(start.map(|(source, offset)| (source, offset, pieces - 1)));
+                last = start;
+            }
+        }
+    }
+    let mut origins = vec![Vec::new(); pieces as usize];
+    for origin in &batch.origins {
+        let of = starts.iter().filter(|(source, ..)| *source == origin.incarnation);
+        // From the last piece to the first: each ends where the next one's records begin.
+        let mut end = origin.range.end;
+        let mut own: Vec<_> = of.map(|(_, offset, piece)| (*piece, *offset)).collect();
+        if !own.is_sorted() {
+            return None;
+        }
+        own.dedup_by_key(|(piece, _)| *piece);
+        let first = own.first().map_or(0, |(piece, _)| *piece);
+        for (piece, offset) in own.into_iter().skip(1).rev() {
+            origins[piece as usize].push(Origin { range: offset..end, ..origin.clone() });
+            end = offset;
+        }
+        origins[first as usize].push(Origin { range: origin.range.start..end, ..origin.clone() });
+    }
+    let pieces = parts.parts.into_iter().map(|part| {
+        let number = part.partition as usize;
+        part.finish(batch, |_| origins[number].clone()).1
+    });
+    Some(pieces.collect()).filter(|pieces: &Vec<_>| pieces.len() > 1)
+}
+
+/// Where in its source a record starts.
+fn start(signal: Signal, record: &[u8]) -> Option<u64> {
+    let attrs = match signal {
+        Signal::Logs => Log::decode(record).attrs(),
+        Signal::Spans => Span::decode(record).attrs(),
+        Signal::Metrics => return None,
+    };
+    attrs.get(identity::OFFSET)?.as_int()?.try_into().ok()
 }
 
 /// The partition of all files of a batch, where it is one. Records without a file go to `whole`.
@@ -269,6 +331,54 @@ mod tests {
         assert_eq!(records(&parts), whole);
         batch.origins = vec![Origin { incarnation: Incarnation(1), range: 0..9, acked_below: 0 }];
         assert_eq!(split(batch, 2, 2_000).len(), 2);
+    }
+
+    /// Lines of two files, of which each second line becomes two records, and a file of which there is only a range.
+    fn long_lines() -> Batch {
+        let mut body = BodyWriter::default();
+        for file in [1, 2] {
+            body.resource(|attrs| attrs.str(identity::INCARNATION, &Incarnation(file).to_string()));
+            body.scope("", "");
+            for record in 0..90_i64 {
+                let text = "x".repeat(record as usize % 7 * 40);
+                body.record(|out| {
+                    let mut log = LogWriter::new(out);
+                    log.body(&text);
+                    log.attrs().int(identity::OFFSET, 50 + (record - i64::from(record % 3 == 2)) * 10);
+                });
+            }
+        }
+        let origin = |file| Origin { incarnation: Incarnation(file), range: 10..2_000, acked_below: 5 };
+        let origins = [1, 2, 3].map(origin).into();
+        let body = Bytes::from(body.finish());
+        Batch { signal: Signal::Logs, origins, route: 7, arrived: 1, body }
+    }
+
+    #[test]
+    fn ranges_are_cut_with_their_records() {
+        let batch = long_lines();
+        let pieces = cut(&batch, 1_000).expect("it can be cut");
+        assert!(pieces.len() > 10);
+        assert!(pieces.iter().all(|piece| piece.body.len() < 1_500), "one line more at the most");
+        let numbered: Vec<_> = pieces.iter().map(|piece| (0, piece.clone())).collect();
+        assert_eq!(records(&numbered), records(&[(0, batch.clone())]));
+        let mut covered: HashMap<Incarnation, u64> = HashMap::new();
+        for piece in &pieces {
+            for origin in &piece.origins {
+                let next = covered.insert(origin.incarnation, origin.range.end).unwrap_or(10);
+                assert_eq!((origin.range.start, origin.acked_below), (next, 5), "they follow each other");
+            }
+            for (group, record) in Refs::new(&piece.body) {
+                let (file, offset) = (group.resource.incarnation(), start(Signal::Logs, record).unwrap());
+                let is_in =
+                    |origin: &&Origin| Some(origin.incarnation) == file && origin.range.contains(&offset);
+                assert_eq!(piece.origins.iter().filter(is_in).count(), 1, "a range has what starts in it");
+            }
+        }
+        assert!([1, 2, 3].iter().all(|file| covered[&Incarnation(*file)] == 2_000));
+        assert_eq!(cut(&batch, usize::MAX), None);
+        let alone = Batch { body: pieces[0].body.clone(), origins: pieces[0].origins.clone(), ..batch };
+        assert_eq!(cut(&alone, 1_000), None, "what fits is left alone");
     }
 
     /// A batch of a line of each file, and nothing of the last one's range.

@@ -38,10 +38,28 @@ impl KafkaSender {
         let most = (self.shared.config.queue_bytes.0 >> 10) as u32;
         let needed = ((batch.body.len() >> 10) as u32 + 1).min(most);
         let _room = self.shared.room.acquire_many(needed).await.expect("it is never closed");
+        let limit = layout.message_bytes.saturating_sub(FRAME_BYTES);
+        match self.put(batch.clone(), layout.partitions, limit).await {
+            // Only then, since nearly all of them are compressed to much less.
+            Err(Problem { kind: SendErrorKind::Refused, .. })
+                if let Some(pieces) = partition::cut(&batch, limit / 2) =>
+            {
+                let mut first = None;
+                for piece in pieces {
+                    let position = self.put(piece, layout.partitions, limit).await?;
+                    first = first.or(Some(position));
+                }
+                Ok(first.unwrap_or_default())
+            }
+            answer => answer,
+        }
+    }
+
+    /// Writes the parts of a batch, and waits until all are durable.
+    async fn put(&self, batch: Batch, partitions: u32, limit: usize) -> Result<Position, Problem> {
         let producer = self.shared.producer();
         let mut reports = Vec::new();
-        let limit = layout.message_bytes.saturating_sub(FRAME_BYTES);
-        for (partition, part) in partition::split(batch, layout.partitions, limit) {
+        for (partition, part) in partition::split(batch, partitions, limit) {
             let bytes = part.body.len();
             match self.produce(&producer, partition, &part) {
                 Ok(report) => reports.push((bytes, report)),

@@ -7,29 +7,51 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::AdminOptions;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
-use weir_model::otlp::{BodyWriter, Refs, Span, SpanWriter};
-use weir_model::{Signal, SpanId, TraceId};
+use weir_model::otlp::{BodyWriter, LogWriter, Refs, Span, SpanWriter};
+use weir_model::{Incarnation, Signal, SpanId, TraceId, identity};
 use weir_runtime::ByteSize;
 use weir_transport::conformance::{numbered, take};
 use weir_transport::{
-    Batch, Cause, DeadLetters, Event, Lane, Letter, Position, SendErrorKind, Sender, envelope,
+    Batch, Cause, DeadLetters, Event, Lane, Letter, Origin, Position, SendErrorKind, Sender, envelope,
 };
 use weir_transport_kafka::{Config, Kafka};
 
 use crate::{PATIENCE, admin, broker, config, event, open, send};
 
-/// Bytes that no compression makes smaller, as the names of spans.
-fn noisy_spans(count: u64) -> Bytes {
-    let mut state = 1_u64;
-    let mut noise = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        char::from(b'!' + (state >> 33) as u8 % 90)
+/// Characters that no compression makes much smaller.
+fn noise() -> impl Iterator<Item = char> {
+    let step = |state: &u64| {
+        Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
     };
+    std::iter::successors(Some(1_u64), step).map(|state| char::from(b'!' + (state >> 33) as u8 % 90))
+}
+
+/// Lines of a file, each of so many bytes.
+fn noisy_lines(count: u64, bytes: u64) -> Batch {
+    let (mut body, mut noise) = (BodyWriter::default(), noise());
+    let incarnation = Incarnation(9);
+    body.resource(|attrs| attrs.str(identity::INCARNATION, &incarnation.to_string()));
+    body.scope("", "");
+    for n in 0..count {
+        let text: String = noise.by_ref().take(bytes as usize).collect();
+        body.record(|out| {
+            let mut log = LogWriter::new(out);
+            log.body(&text);
+            log.attrs().int(identity::OFFSET, (n * bytes) as i64);
+        });
+    }
+    let origins = vec![Origin { incarnation, range: 0..count * bytes, acked_below: 0 }];
+    Batch { signal: Signal::Logs, origins, route: 1, arrived: 1, body: Bytes::from(body.finish()) }
+}
+
+/// Spans with long names.
+fn noisy_spans(count: u64) -> Bytes {
+    let mut noise = noise();
     let mut body = BodyWriter::default();
     body.resource(|_| ());
     body.scope("", "");
     for n in 1..=count {
-        let name: String = (0..100).map(|_| noise()).collect();
+        let name: String = noise.by_ref().take(100).collect();
         let (trace, span) = (TraceId::from_low(n).unwrap(), SpanId::new(n.to_be_bytes()).unwrap());
         body.record(|out| SpanWriter::new(out, trace, span).name(&name));
     }
@@ -44,14 +66,22 @@ async fn a_batch_above_the_topics_limit_is_cut_or_refused() {
     let kafka = Kafka::new(config).unwrap();
     let body = noisy_spans(1_000);
     assert!(body.len() > 100_000);
-    // Parts of a range can't be told apart, so it goes as it is.
-    let error = kafka
-        .sender(Signal::Logs)
-        .send(Batch { body: body.clone(), ..numbered(Signal::Logs, 1) })
-        .await
-        .unwrap_err();
+    // A single line that is too large can't be cut.
+    let error = kafka.sender(Signal::Logs).send(noisy_lines(1, 20_000)).await.unwrap_err();
     assert_eq!(error.kind, SendErrorKind::Refused);
     assert!(error.message.contains("max.message.bytes"), "{error}");
+    let lines = noisy_lines(100, 1_000);
+    send(&kafka.sender(Signal::Logs), lines.clone()).await;
+    let mut receiver = open(&kafka, Signal::Logs, 1, Position(0)).await;
+    let (mut next, end) = (lines.origins[0].range.start, lines.origins[0].range.end);
+    while next < end {
+        for (_, batch) in take(&mut receiver, 1).await {
+            let [origin] = &batch.origins[..] else { panic!("one file's range") };
+            assert_eq!(origin.range.start, next, "each range once, in order");
+            assert_eq!(Refs::new(&batch.body).count() as u64 * 1_000, origin.range.end - next, "whole");
+            next = origin.range.end;
+        }
+    }
     let batch = Batch { origins: Vec::new(), body, ..numbered(Signal::Spans, 1) };
     send(&kafka.sender(Signal::Spans), batch).await;
     let mut receiver = open(&kafka, Signal::Spans, 1, Position(0)).await;
