@@ -3,6 +3,7 @@
 //! What was taken is written down as one position, at most once a second. After a crash the batches since then are sent again, and the
 //! store recognises them by their origins or identities.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,6 +58,8 @@ impl Relay {
     /// When the spool or the position can't be read.
     pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut under_way = FuturesOrdered::new();
+        // When those were made, in their order.
+        let mut made = VecDeque::new();
         let mut waiting: std::vec::IntoIter<(Position, Batch)> = Vec::new().into_iter();
         let mut lane = None;
         loop {
@@ -65,14 +68,17 @@ impl Relay {
             {
                 let (sender, stats, signal) = (self.sender.clone(), self.stats.clone(), self.signal);
                 let (health, complaint) = (self.health.clone(), self.complaint.clone());
+                made.push_back(batch.arrived);
                 under_way.push_back(async move {
                     send(signal, sender.as_ref(), batch, &stats, &health, &complaint).await;
                     position
                 });
             }
+            self.stats.waits(self.signal, made.front().copied());
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(position) = under_way.next() => {
+                    made.pop_front();
                     self.cursor.position = position.next();
                     self.cursor.unsaved = true;
                 }

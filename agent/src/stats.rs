@@ -233,18 +233,35 @@ pub struct RelayStats {
     pub(crate) refused: Counter,
     pub(crate) retries: Counter,
     pub(crate) lost: Counter,
+    /// When the oldest batch of each signal was made that the next hop has not taken, nanoseconds since the Unix epoch; 0 where there is none.
+    oldest: Arc<[AtomicU64; Signal::ALL.len()]>,
 }
 
 impl RelayStats {
     pub fn register(metrics: &Metrics) -> Self {
         let counter = |name, help| metrics.register(name, help, Counter::default());
+        let oldest: Arc<[AtomicU64; Signal::ALL.len()]> = Arc::default();
+        let read = oldest.clone();
+        metrics.register_waits(
+            "weir_agent_forwarding_lag_seconds",
+            "How long ago the oldest batch was made that the next hop has not taken yet, 0 where there is none",
+            move || {
+                Signal::ALL.map(|signal| (signal.name(), read[signal as usize - 1].load(Ordering::Relaxed)))
+            },
+        );
         Self {
             sent: counter("weir_agent_sent_batches", "Batches that the collector has taken"),
             sent_bytes: counter("weir_agent_sent_bytes", "Bytes of these batches"),
             refused: counter("weir_agent_refused_batches", "Batches that the collector refused for good"),
             retries: counter("weir_agent_send_retries", "Attempts that failed and were made again"),
             lost: counter("weir_agent_lost_batches", "Batches that the spool could not give back"),
+            oldest,
         }
+    }
+
+    /// Takes note of when the oldest batch was made that waits.
+    pub(crate) fn waits(&self, signal: Signal, since: Option<u64>) {
+        self.oldest[signal as usize - 1].store(since.unwrap_or(0), Ordering::Relaxed);
     }
 }
 

@@ -3,6 +3,7 @@
 //! It knows transport and store by their seams only. A position is given back to the log (`done`) only after the store has made durable all
 //! that came before it, so a crash at any point means that something is delivered again, and the store recognises it.
 
+mod lag;
 mod lane;
 
 use std::sync::Arc;
@@ -55,6 +56,15 @@ pub struct Counts {
 impl Stats {
     fn register(metrics: &Metrics) -> Self {
         let family = |name, help| metrics.register(name, help, Family::default());
+        let waiting: Arc<[AtomicU64; Signal::ALL.len()]> = Arc::default();
+        let read = waiting.clone();
+        metrics.register_waits(
+            "weir_collector_storing_lag_seconds",
+            "How long ago the oldest batch was made that the store is being given, or a commit began that is not done; 0 where there is none",
+            move || {
+                Signal::ALL.map(|signal| (signal.name(), read[signal as usize - 1].load(Ordering::Relaxed)))
+            },
+        );
         Self {
             stored: family("weir_collector_stored_records", "Records stored"),
             duplicate: family(
@@ -68,7 +78,7 @@ impl Stats {
             ),
             lost: family("weir_collector_lost_batches", "Batches that the log could not deliver"),
             retries: family("weir_collector_retries", "Writes and commits that failed and were tried again"),
-            waiting: Arc::default(),
+            waiting,
         }
     }
 
@@ -123,6 +133,7 @@ pub fn build(
     metrics: &Metrics,
     health: Health,
 ) -> Collector {
+    let writer = Arc::new(lag::LagWriter::new(writer, metrics));
     Collector { receivers, writer, dead_letters, policy, stats: Stats::register(metrics), health }
 }
 

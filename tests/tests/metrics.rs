@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::Value;
+use weir_testkit::kafka::Broker;
 use weir_tests::client::{Client, LOOK_EVERY};
 use weir_tests::http::Http;
 use weir_tests::server::{PATIENCE, Server};
@@ -112,6 +113,7 @@ async fn an_agent_whose_collector_is_away() {
     until(&agent.health().replace("/health", "/ready"), |text| text == "ready\n").await;
     let metrics = until(&agent.metrics(), |text| {
         sample(text, "weir_agent_spool_batches{signal=\"logs\"}") == Some(1.0)
+            && sample(text, "weir_agent_forwarding_lag_seconds{signal=\"logs\"}").is_some_and(|lag| lag > 0.0)
     })
     .await;
     check(&metrics);
@@ -127,4 +129,52 @@ async fn a_collectors_figures() {
     assert!(sample(&metrics, "weir_collector_log_bytes{signal=\"spans\"}").is_some(), "{metrics}");
     check(&metrics);
     collector.stop().unwrap();
+}
+
+#[tokio::test]
+async fn the_whole_way_through_kafka_is_timed() {
+    let mut broker = Broker::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["agent", "collector"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    fs::write(folder.path().join("app.log"), "one\n").unwrap();
+    let config = format!(
+        "agent: {{host_metrics: 0s, sources: [{{include: ['{}/*.log']}}]}}\nforward: {{to: kafka}}\nkafka: {{brokers: ['{}']}}\n",
+        folder.path().display(),
+        broker.address()
+    );
+    let agent = Server::role("agent", &folder.path().join("agent"), &config, &[]).unwrap();
+    let sent = |text: &str| sample(text, "weir_agent_sent_batches_total");
+    let lag = "weir_agent_forwarding_lag_seconds{signal=\"logs\"}";
+    let in_kafka = |text: &str| sent(text) == Some(1.0) && sample(text, lag) == Some(0.0);
+    check(&until(&agent.metrics(), in_kafka).await);
+    let arrived = Instant::now();
+    broker.kill();
+    broker.resume();
+    let waited = arrived.elapsed().as_secs_f64();
+    let collector = Server::role("collector", &folder.path().join("collector"), &config, &[]).unwrap();
+    let of = |what: &str| format!("weir_collector_end_to_end_seconds_{what}{{signal=\"logs\"}}");
+    let metrics = until(&collector.metrics(), |text| sample(text, &of("count")) == Some(1.0)).await;
+    let seconds = sample(&metrics, &of("sum")).unwrap();
+    assert!(seconds >= waited, "{seconds} s after it has waited for {waited} s alone");
+    check(&metrics);
+    let lag = "weir_collector_storing_lag_seconds{signal=\"logs\"}";
+    until(&collector.metrics(), |text| sample(text, lag) == Some(0.0)).await;
+    agent.stop().unwrap();
+    collector.stop().unwrap();
+}
+
+/// The rules that the guide shows are such.
+#[test]
+fn rules_of_the_guide() {
+    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide/scale.md")).unwrap();
+    let rules = guide.split("```yaml\n").find(|part| part.starts_with("groups:")).expect("there are some");
+    let rules = rules.split("```").next().expect("it ends");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.yaml");
+    fs::write(&file, rules).unwrap();
+    let output = Command::new("promtool").args(["check", "rules"]).arg(&file).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }

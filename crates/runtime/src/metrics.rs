@@ -2,8 +2,14 @@
 //!
 //! Names are `weir_<role>_<noun>_<unit>[_total]`; label values are bounded.
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Metric, Registry};
 
 /// The content type of [`Metrics::text`].
@@ -26,6 +32,15 @@ impl Metrics {
         metric
     }
 
+    /// Registers a gauge of how long something waits, by signal, in seconds at the time of the scrape. `since` tells of each signal when that began, in
+    /// nanoseconds since the Unix epoch; 0 where nothing waits.
+    pub fn register_waits<S, const N: usize>(&self, name: &'static str, help: &'static str, since: S)
+    where
+        S: Fn() -> [(&'static str, u64); N] + Send + Sync + 'static,
+    {
+        self.with_registry(|registry| registry.register_collector(Box::new(Waits { name, help, since })));
+    }
+
     /// Gives access to the registry, for collectors that compute their values when asked.
     pub fn with_registry<R>(&self, f: impl FnOnce(&mut Registry) -> R) -> R {
         f(&mut self.registry.lock().expect("no one panics while registering"))
@@ -45,6 +60,34 @@ impl Metrics {
     pub fn response(&self) -> http::Response<String> {
         let response = http::Response::builder().header(http::header::CONTENT_TYPE, CONTENT_TYPE);
         response.body(self.text()).expect("the header is right")
+    }
+}
+
+/// See [`Metrics::register_waits`].
+struct Waits<S> {
+    name: &'static str,
+    help: &'static str,
+    since: S,
+}
+
+impl<S> fmt::Debug for Waits<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl<S, const N: usize> Collector for Waits<S>
+where
+    S: Fn() -> [(&'static str, u64); N] + Send + Sync + 'static,
+{
+    fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        let mut family = out.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
+        for (signal, since) in (self.since)() {
+            let seconds = if since > 0 { now.saturating_sub(since) as f64 / 1e9 } else { 0.0 };
+            ConstGauge::new(seconds).encode(family.encode_family(&[("signal", signal)])?)?;
+        }
+        Ok(())
     }
 }
 
