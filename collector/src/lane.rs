@@ -304,6 +304,8 @@ impl SignalLoop {
             }
         }
         self.stats.dead_letters.get_or_create(&self.labels).inc_by(letters.len() as u64);
+        let records = letters.iter().map(|letter| letter.records).sum();
+        self.stats.dead_letter_records.get_or_create(&self.labels).inc_by(records);
         true
     }
 

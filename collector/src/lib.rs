@@ -34,6 +34,7 @@ pub struct Stats {
     duplicate: Family<Labels, Counter>,
     refused: Family<Labels, Counter>,
     dead_letters: Family<Labels, Counter>,
+    dead_letter_records: Family<Labels, Counter>,
     /// Positions that the log could not deliver.
     lost: Family<Labels, Counter>,
     retries: Family<Labels, Counter>,
@@ -49,6 +50,8 @@ pub struct Counts {
     pub refused: u64,
     /// Messages among the dead letters, each of one or more refused records or of something that is no batch.
     pub dead_letters: u64,
+    /// Refused records that are in these.
+    pub dead_letter_records: u64,
     /// Batches that the log could not deliver.
     pub lost_batches: u64,
 }
@@ -76,6 +79,10 @@ impl Stats {
                 "weir_collector_dead_letters",
                 "Messages put among the dead letters: refused records, and what is no batch",
             ),
+            dead_letter_records: family(
+                "weir_collector_dead_letter_records",
+                "Refused records that are among the dead letters",
+            ),
             lost: family("weir_collector_lost_batches", "Batches that the log could not deliver"),
             retries: family("weir_collector_retries", "Writes and commits that failed and were tried again"),
             waiting,
@@ -100,6 +107,7 @@ impl Stats {
             duplicate: self.duplicate.get_or_create(&labels).get(),
             refused: self.refused.get_or_create(&labels).get(),
             dead_letters: self.dead_letters.get_or_create(&labels).get(),
+            dead_letter_records: self.dead_letter_records.get_or_create(&labels).get(),
             lost_batches: self.lost.get_or_create(&labels).get(),
         }
     }

@@ -119,7 +119,7 @@ pub struct StageStatus {
     pub state: String,
     pub records: u64,
     pub bytes: u64,
-    /// Records that were lost or refused.
+    /// Records that were lost, or refused and not kept as dead letters, and batches that were lost.
     pub lost: u64,
     /// For a person; may be empty.
     pub detail: String,

@@ -183,7 +183,8 @@ impl Status {
         let trouble = self.health.trouble(weir_collector::storing(signal));
         StageStatus {
             records: counts.stored + counts.duplicate + counts.refused,
-            lost: counts.refused + counts.lost_batches,
+            // What is among the dead letters can be sent again.
+            lost: counts.refused.saturating_sub(counts.dead_letter_records) + counts.lost_batches,
             ..stage(format!("collector {signal}"), detail, trouble)
         }
     }
