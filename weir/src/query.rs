@@ -34,10 +34,18 @@ pub(crate) struct QueryArgs {
 }
 
 pub(crate) async fn run(args: QueryArgs, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let is_over_engine = config.store.elastic.is_used();
+    if !is_over_engine && config.query.collector.is_empty() {
+        let named = args.config.map_or("the configuration".into(), |file| file.display().to_string());
+        bail!(
+            "{named} does not say where the data is: name the nodes of a search engine in `store.elastic.urls`, or in \
+             `query.collector` the address of the collector whose data folder has it, such as http://collector:7070"
+        );
+    }
     ports::are_free(&[("query.listen", config.query.listen)])?;
     let (metrics, health) = (Metrics::new(), Health::default());
     let mut parts = Parts::default();
-    let source = if config.store.elastic.is_used() {
+    let source = if is_over_engine {
         let reader = open_reader(&config).await?;
         let elastic = &config.store.elastic;
         let what =
@@ -53,15 +61,9 @@ pub(crate) async fn run(args: QueryArgs, config: Config, shutdown: CancellationT
         );
         parts.spawn(|stop| watch(reader, health, stop));
         Source::Store(Box::new(deps))
-    } else if !config.query.collector.is_empty() {
+    } else {
         say("store", format_args!("asks the collector at {}", config.query.collector));
         Source::Collector(Remote { metrics, health })
-    } else {
-        let named = args.config.map_or("the configuration".into(), |file| file.display().to_string());
-        bail!(
-            "{named} does not say where the data is: name the nodes of a search engine in `store.elastic.urls`, or in \
-             `query.collector` the address of the collector whose data folder has it, such as http://collector:7070"
-        );
     };
     let ui = weir_query_ui::build(config.query, source).await?;
     let url = parts.serve(ui);
