@@ -207,9 +207,9 @@ impl Full {
 struct OnFull(Arc<dyn File>, Arc<AtomicBool>);
 
 impl File for OnFull {
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+    fn append_parts(&self, parts: &[&[u8]]) -> io::Result<()> {
         Full(self.1.clone()).check()?;
-        self.0.append(bytes)
+        self.0.append_parts(parts)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {

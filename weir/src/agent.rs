@@ -25,6 +25,9 @@ use crate::wiring::{DataFolder, Logs, Parts, host_name, receiver, say};
 const ALLOCATOR: [(libc::c_int, libc::c_int); 3] =
     [(libc::M_ARENA_MAX, 2), (libc::M_TRIM_THRESHOLD, 8 << 20), (libc::M_MMAP_THRESHOLD, 8 << 20)];
 
+/// What each signal's spool keeps in memory for a next hop that keeps up, bytes.
+const RECENT_BYTES: usize = 4 << 20;
+
 #[derive(Debug, Args)]
 pub(crate) struct AgentArgs {
     /// Configuration file; without one the defaults count.
@@ -49,8 +52,11 @@ pub(crate) async fn run(args: AgentArgs, config: Config, shutdown: CancellationT
     };
     // A spool that was removed begins behind what was sent, so that positions never repeat.
     let [logs, spans, points] = [cursor(Signal::Logs)?, cursor(Signal::Spans)?, cursor(Signal::Metrics)?];
-    let limits =
-        disk_log::Settings { max_bytes: config.forward.spool_bytes.0, ..disk_log::Settings::default() };
+    let limits = disk_log::Settings {
+        max_bytes: config.forward.spool_bytes.0,
+        recent_bytes: RECENT_BYTES,
+        ..disk_log::Settings::default()
+    };
     let spool = Logs::open(&folder, "spool", limits, |signal| match signal {
         Signal::Logs => logs.position(),
         Signal::Spans => spans.position(),

@@ -31,7 +31,11 @@ pub type Mapped = Arc<dyn AsRef<[u8]> + Send + Sync>;
 /// An open file. Dropping it closes it.
 pub trait File: Debug + Send + Sync {
     /// Writes all bytes at the end.
-    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        self.append_parts(&[bytes])
+    }
+    /// Writes all parts at the end, one behind the other, as [`append`](Self::append) would write them as one piece.
+    fn append_parts(&self, parts: &[&[u8]]) -> io::Result<()>;
     /// Fills the buffer from `offset` on; `UnexpectedEof` where the file ends before.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
@@ -91,7 +95,8 @@ mod tests {
         let path = dir.join("one");
         let file = disk.open(&path).unwrap();
         file.append(b"hello ").unwrap();
-        file.append(b"world").unwrap();
+        file.append_parts(&[b"", b"wor", b"", b"ld"]).unwrap();
+        file.append_parts(&[]).unwrap();
         file.truncate(8).unwrap();
         file.append(b"!").unwrap();
         assert_eq!(read(disk, &path).unwrap(), b"hello wo!");

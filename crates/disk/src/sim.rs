@@ -276,7 +276,8 @@ impl SimFile {
 }
 
 impl File for SimFile {
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+    fn append_parts(&self, parts: &[&[u8]]) -> io::Result<()> {
+        let bytes = parts.concat();
         let mut state = self.disk.state();
         let done = state.step("append", &self.path);
         let written = match &done {

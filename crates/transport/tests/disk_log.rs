@@ -1,9 +1,11 @@
 //! The disk log: the battery, and what a crash at any step leaves.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use proptest::prelude::*;
 use weir_disk::sim::SimDisk;
 use weir_disk::{Disk, RealDisk};
@@ -26,12 +28,15 @@ fn small() -> Settings {
 
 #[tokio::test]
 async fn the_disk_log_passes_the_battery() {
-    let folder = tempfile::tempdir().unwrap();
-    let real: Arc<dyn Disk> = Arc::new(RealDisk);
-    let log = open(&real, &folder.path().join("log"), small());
-    let sender = DiskLogSender::start(log.clone()).unwrap();
-    run(Signal::Spans, &sender, || DiskLogReceiver::new(log.clone())).await;
-    assert!(log.stats().segments > 2, "the battery rolls: {:?}", log.stats());
+    // Also where readers find the last few batches in memory, or all of them.
+    for recent_bytes in [0, 200, 1 << 20] {
+        let folder = tempfile::tempdir().unwrap();
+        let real: Arc<dyn Disk> = Arc::new(RealDisk);
+        let log = open(&real, &folder.path().join("log"), Settings { recent_bytes, ..small() });
+        let sender = DiskLogSender::start(log.clone()).unwrap();
+        run(Signal::Spans, &sender, || DiskLogReceiver::new(log.clone())).await;
+        assert!(log.stats().segments > 2, "the battery rolls: {:?}", log.stats());
+    }
 }
 
 #[tokio::test]
@@ -48,7 +53,8 @@ async fn the_battery_passes_through_faults() {
         let sender = FaultySender::new(memory.clone(), faults(0));
         run(Signal::Spans, &sender, || FaultyReceiver::new(memory.receiver(), faults(1))).await;
         let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(seed));
-        let log = open(&disk, Path::new("/log"), small());
+        let recent_bytes = [0, 200, 1 << 20][seed as usize % 3];
+        let log = open(&disk, Path::new("/log"), Settings { recent_bytes, ..small() });
         let sender = FaultySender::new(DiskLogSender::start(log.clone()).unwrap(), faults(2));
         run(Signal::Spans, &sender, || FaultyReceiver::new(DiskLogReceiver::new(log.clone()), faults(3)))
             .await;
@@ -63,6 +69,96 @@ async fn read_all(log: &Arc<DiskLog>) -> Vec<(Position, Batch)> {
     take(&mut receiver, (stats.next - stats.oldest) as usize).await
 }
 
+/// A reader that has read all there is.
+async fn at_the_end(log: &Arc<DiskLog>) -> DiskLogReceiver {
+    let mut receiver = DiskLogReceiver::new(log.clone());
+    receiver.next().await.unwrap();
+    receiver.seek(LANE, Position(log.stats().next)).await.unwrap();
+    assert_eq!(receiver.next().now_or_never().map(Result::unwrap), None);
+    receiver
+}
+
+fn numbers(range: Range<u64>) -> Vec<(Position, Batch)> {
+    range.map(|n| (Position(n), numbered(Signal::Spans, n))).collect()
+}
+
+/// Bytes that they count for in memory.
+fn memory(range: Range<u64>) -> usize {
+    numbers(range).iter().map(|(_, batch)| batch.body.len() + 48 * batch.origins.len()).sum()
+}
+
+async fn send(sender: &DiskLogSender, range: Range<u64>) {
+    for n in range {
+        sender.send(numbered(Signal::Spans, n)).await.unwrap();
+    }
+}
+
+/// Makes what is on disk unreadable.
+fn destroy(folder: &Path) {
+    for segment in check(&RealDisk, folder).unwrap() {
+        let path = folder.join(format!("{:020}.seg", segment.first.0));
+        let len = std::fs::metadata(&path).unwrap().len() as usize;
+        std::fs::write(&path, vec![0; len]).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_keeps_up_is_handed_what_was_written_from_memory() {
+    for (segment_bytes, rolls) in [(600, true), (64 << 20, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let settings = Settings { segment_bytes, recent_bytes: 1 << 20, ..Settings::default() };
+        let log = open(&disk, folder.path(), settings);
+        let sender = DiskLogSender::start(log.clone()).unwrap();
+        let mut receiver = at_the_end(&log).await;
+        send(&sender, 0..20).await;
+        assert_eq!(log.stats().segments > 1, rolls);
+        destroy(folder.path());
+        assert_eq!(take(&mut receiver, 20).await, numbers(0..20));
+        // What comes next, and was handed to another, is found on disk right behind it.
+        let mut reader = at_the_end(&log).await;
+        send(&sender, 20..30).await;
+        assert_eq!(take(&mut reader, 10).await, numbers(20..30));
+        assert_eq!(take(&mut receiver, 10).await, numbers(20..30));
+        // Whoever wants it again reads it from disk, where it is checked.
+        reader.seek(LANE, Position(0)).await.unwrap();
+        let gap = reader.next().await.unwrap();
+        assert!(matches!(gap, Event::Gap(_, _, Cause::Corrupt)), "{gap:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_falls_behind_reads_from_disk_until_it_keeps_up_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let recent_bytes = memory(20..22);
+    let log = open(&disk, folder.path(), Settings { recent_bytes, ..small() });
+    let sender = DiskLogSender::start(log.clone()).unwrap();
+    let mut receiver = at_the_end(&log).await;
+    // More than is kept for it: writing goes on without it.
+    send(&sender, 0..20).await;
+    assert_eq!(take(&mut receiver, 20).await, numbers(0..20));
+    assert_eq!(receiver.next().now_or_never().map(Result::unwrap), None);
+    send(&sender, 20..22).await;
+    destroy(folder.path());
+    assert_eq!(take(&mut receiver, 2).await, numbers(20..22));
+}
+
+#[tokio::test]
+async fn nothing_is_kept_in_memory_for_a_reader_that_is_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let recent_bytes = memory(20..22);
+    let log = open(&disk, folder.path(), Settings { recent_bytes, ..Settings::default() });
+    let sender = DiskLogSender::start(log.clone()).unwrap();
+    let mut receiver = at_the_end(&log).await;
+    send(&sender, 0..20).await;
+    destroy(folder.path());
+    receiver.seek(LANE, Position(19)).await.unwrap();
+    let gap = receiver.next().await.unwrap();
+    assert!(matches!(gap, Event::Gap(_, _, Cause::Corrupt)), "{gap:?}");
+}
+
 #[tokio::test]
 async fn a_second_owner_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -74,17 +170,16 @@ async fn a_second_owner_is_refused() {
 
 #[tokio::test]
 async fn a_full_log_says_so_and_takes_again_when_trimmed() {
-    // Also one that is smaller than a segment.
-    for segment_bytes in [600, 64 << 20] {
+    // Also one that is smaller than a segment, and where all of it is in memory as well.
+    for (segment_bytes, recent_bytes) in [(600, 0), (64 << 20, 0), (600, 1 << 20), (64 << 20, 1 << 20)] {
         let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
-        let settings = Settings { segment_bytes, max_bytes: 2_000, ..Settings::default() };
+        let settings = Settings { segment_bytes, max_bytes: 2_000, recent_bytes, ..Settings::default() };
         let log = open(&disk, Path::new("/log"), settings);
         let sender = DiskLogSender::start(log.clone()).unwrap();
+        let mut receiver = at_the_end(&log).await;
         let (n, error) = fill(&sender).await;
         assert!(matches!(error.kind, SendErrorKind::Retry { .. }));
         assert!(error.message.contains("has reached its limit of 2000 bytes"), "{error}");
-        let mut receiver = DiskLogReceiver::new(log.clone());
-        receiver.next().await.unwrap();
         receiver.done(LANE, weir_transport::Epoch(1), Position(n)).await.unwrap();
         sender.send(*error.batch).await.unwrap();
         // What was trimmed is reported to a reader that still wants it.
@@ -159,8 +254,9 @@ async fn a_failing_disk_is_told_and_nothing_acknowledged_is_lost() {
     for step in 0..12 {
         let sim = SimDisk::new(step as u64);
         let disk: Arc<dyn Disk> = Arc::new(sim.clone());
-        let log = open(&disk, Path::new("/log"), small());
+        let log = open(&disk, Path::new("/log"), Settings { recent_bytes: 1 << 20, ..small() });
         let sender = DiskLogSender::start(log.clone()).unwrap();
+        let mut follower = at_the_end(&log).await;
         sim.fail_at(sim.steps() + step, libc_enospc());
         let mut acknowledged = Vec::new();
         for n in 0..8 {
@@ -176,6 +272,7 @@ async fn a_failing_disk_is_told_and_nothing_acknowledged_is_lost() {
             }
         }
         assert_eq!(log.stats().failures, 1, "step {step} failed");
+        assert_eq!(take(&mut follower, acknowledged.len()).await, acknowledged, "step {step}");
         assert_eq!(read_all(&log).await, acknowledged, "step {step}");
     }
 }
@@ -231,6 +328,37 @@ proptest! {
                 n += (found.len() - expect.len()) as u64;
                 expect = found;
             }
+            Ok(())
+        })?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    /// Power fails at any step while a reader follows: what it was handed is in the log afterwards, as it was handed.
+    #[test]
+    fn what_a_reader_was_handed_survives_a_crash(seed: u64, steps in 0usize..60) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let sim = SimDisk::new(seed);
+            let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+            let log = open(&disk, Path::new("/log"), Settings { recent_bytes: 1 << 20, ..small() });
+            let mut receiver = at_the_end(&log).await;
+            sim.crash_at(sim.steps() + steps);
+            let mut handed = Vec::new();
+            let follow = async {
+                while let Ok(Event::Data(_, _, batches)) = receiver.next().await {
+                    handed.extend(batches);
+                }
+            };
+            let acknowledged = tokio::select! {
+                (acknowledged, _) = until_power_fails(&log, &sim, 0) => acknowledged,
+                () = follow => unreachable!("the log stays open"),
+            };
+            let disk: Arc<dyn Disk> = Arc::new(sim.restart());
+            let found = read_all(&open(&disk, Path::new("/log"), small())).await;
+            prop_assert!(found.starts_with(&handed), "handed {:?}\nfound {:?}", positions(&handed), positions(&found));
+            prop_assert!(found.starts_with(&acknowledged));
             Ok(())
         })?;
     }

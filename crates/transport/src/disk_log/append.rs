@@ -2,12 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use weir_model::limits;
 
+use super::recent::{self, Entry};
 use super::segment::Segment;
 use super::{DiskLog, record};
 use crate::{Batch, Position, SendError, SendErrorKind, Sender};
@@ -16,6 +17,10 @@ use crate::{Batch, Position, SendError, SendErrorKind, Sender};
 const RETRY: Duration = Duration::from_millis(500);
 /// Bytes that are written with one sync at the most.
 const GROUP_BYTES: usize = 16 << 20;
+/// How long is waited for a reader that keeps up: so long for each byte written, and not longer than this in one piece. A reader that needs longer reads
+/// from disk.
+const WAIT_NANOS_PER_BYTE: u32 = 20;
+const WAIT_MAX: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 struct Request {
@@ -78,12 +83,15 @@ impl Sender for DiskLogSender {
 #[derive(Debug)]
 pub(super) struct Appender {
     log: Arc<DiskLog>,
-    buffer: Vec<u8>,
+    /// What stands before each body of a group.
+    heads: Vec<u8>,
+    /// How long may be waited for the reader.
+    patience: Duration,
 }
 
 impl Appender {
     pub(super) fn new(log: Arc<DiskLog>) -> Self {
-        Self { log, buffer: Vec::new() }
+        Self { log, heads: Vec::new(), patience: WAIT_MAX }
     }
 
     fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
@@ -97,8 +105,24 @@ impl Appender {
                 bytes += request.batch.body.len();
                 group.push(request);
             }
+            self.wait_for_reader(group.iter().map(|request| recent::bytes(&request.batch)).sum());
             self.append(std::mem::take(&mut group));
         }
+    }
+
+    /// Waits until there is room for so many bytes beside what the reader has not had, as long as there is patience.
+    fn wait_for_reader(&mut self, bytes: usize) {
+        let earned = Duration::from_nanos(bytes as u64 * u64::from(WAIT_NANOS_PER_BYTE));
+        self.patience = (self.patience + earned).min(WAIT_MAX);
+        let begun = Instant::now();
+        let state = self.log.state();
+        let full = |state: &mut super::State| !state.recent.has_room(bytes);
+        let (mut state, wait) =
+            self.log.taken.wait_timeout_while(state, self.patience, full).expect("no panic while locked");
+        if wait.timed_out() {
+            state.recent.give_up();
+        }
+        self.patience = self.patience.saturating_sub(begun.elapsed());
     }
 
     fn is_full(&self) -> bool {
@@ -166,15 +190,31 @@ impl Appender {
     /// Makes batches durable with one sync; returns the position of the first.
     pub(super) fn put<'a>(&mut self, batches: impl Iterator<Item = &'a Batch>) -> io::Result<Position> {
         let first = *self.log.durable.borrow();
+        let batches: Vec<&Batch> = batches.collect();
         let mut next = first;
-        self.buffer.clear();
-        for batch in batches {
-            record::encode(next, batch, &mut self.buffer);
+        self.heads.clear();
+        let mut head_ends = Vec::with_capacity(batches.len());
+        for batch in &batches {
+            record::encode_head(next, batch, &mut self.heads);
+            head_ends.push(self.heads.len());
             next = next.next();
         }
-        self.write(first)?;
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(2 * batches.len());
+        let mut head_start = 0;
+        for (batch, end) in batches.iter().zip(&head_ends) {
+            parts.push(&self.heads[head_start..*end]);
+            parts.push(&batch.body);
+            head_start = *end;
+        }
+        let segment = self.write(first, &parts)?;
         {
             let mut state = self.log.state();
+            let mut end = segment.len;
+            for (i, (batch, parts)) in batches.iter().zip(parts.chunks(2)).enumerate() {
+                end += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+                let (position, next) = (Position(first.0 + i as u64), (segment.first, end));
+                state.recent.push(Entry { position, batch: (*batch).clone(), next });
+            }
             if std::mem::take(&mut state.stats.failing) {
                 tracing::info!(log = %self.log.dir.display(), "writing to the log works again");
             }
@@ -186,16 +226,16 @@ impl Appender {
         Ok(first)
     }
 
-    /// Writes the buffer to the last segment, or to a new one that begins at `first`.
-    fn write(&mut self, first: Position) -> io::Result<()> {
-        let _step =
-            tracing::debug_span!("append", signal = %self.log.signal, bytes = self.buffer.len()).entered();
+    /// Writes what begins at `first` to the last segment, or to a new one. Returns the segment as it was before.
+    fn write(&self, first: Position, parts: &[&[u8]]) -> io::Result<Segment> {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let _step = tracing::debug_span!("append", signal = %self.log.signal, bytes).entered();
         let last = self.log.state().segments.last().cloned();
         let segment = match last {
             Some(segment) if segment.len < self.log.settings.segment_bytes => segment,
             _ => self.roll(first)?,
         };
-        let written = segment.file.append(&self.buffer).and_then(|()| segment.file.sync());
+        let written = segment.file.append_parts(parts).and_then(|()| segment.file.sync());
         if let Err(error) = written {
             // Nothing is known about the file's end now: cut it if that is possible, and go on in a new file either way.
             if let Err(cut) = segment.file.truncate(segment.len) {
@@ -207,9 +247,9 @@ impl Appender {
             return Err(error);
         }
         let mut state = self.log.state();
-        let segment = state.segments.last_mut().expect("just written");
-        segment.len += self.buffer.len() as u64;
-        Ok(())
+        state.segments.last_mut().expect("just written").len += bytes as u64;
+        drop(state);
+        Ok(segment)
     }
 
     fn roll(&self, first: Position) -> io::Result<Segment> {

@@ -15,18 +15,23 @@
 //! After a failed write or sync the segment is cut to its last durable length and never appended to again: the same records go to a new one.
 //! A segment's records end where the next segment's begin, so what such a cut may leave behind is never read.
 //!
+//! # Reading
+//! A reader that keeps up is handed what was just written from memory ([`Settings::recent_bytes`]), any other reads it from disk, where it is checked. In
+//! either case it is durable before it is read.
+//!
 //! # Bounds
 //! The log holds at most [`Settings::max_bytes`]; beyond it senders are told to retry. The queue in memory is bounded by bytes as well.
 
 mod append;
 mod letters;
 mod receive;
+mod recent;
 mod record;
 mod segment;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 use weir_disk::{Disk, File, Lock};
@@ -37,6 +42,7 @@ pub use letters::{DiskDeadLetters, KeptLetter};
 pub use receive::DiskLogReceiver;
 
 use crate::{Lane, Position};
+use recent::Recent;
 use segment::Segment;
 
 /// How large a log and its parts may become.
@@ -49,13 +55,22 @@ pub struct Settings {
     pub max_bytes: u64,
     /// Batches that wait for the disk, bytes.
     pub queue_bytes: usize,
+    /// What was written last and is kept in memory for a reader that keeps up, bytes; 0 for one that reads all from disk. While so much waits for the reader,
+    /// writing waits for it as well, but never so long that less than 50 MB/s are written.
+    pub recent_bytes: usize,
     /// Position of the first record in a new log: where the store that reads it wants to resume, so that positions never repeat.
     pub first: Position,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, max_bytes: 4 << 30, queue_bytes: 32 << 20, first: Position(0) }
+        Self {
+            segment_bytes: 64 << 20,
+            max_bytes: 4 << 30,
+            queue_bytes: 32 << 20,
+            recent_bytes: 0,
+            first: Position(0),
+        }
     }
 }
 
@@ -95,6 +110,7 @@ struct State {
     segments: Vec<Segment>,
     /// The reader is done with everything below.
     done: Position,
+    recent: Recent,
     stats: Stats,
 }
 
@@ -106,6 +122,8 @@ pub struct DiskLog {
     disk: Arc<dyn Disk>,
     settings: Settings,
     state: Mutex<State>,
+    /// The reader took something of what is kept in memory.
+    taken: Condvar,
     /// Position of the next record; everything below is durable.
     durable: watch::Sender<Position>,
     _lock: Box<dyn Lock>,
@@ -135,8 +153,10 @@ impl DiskLog {
             tracing::warn!(log = %dir.display(), bytes = stats.torn_bytes, "cut an unfinished record from the end of the log; it was never acknowledged");
         }
         let durable = watch::Sender::new(Position(stats.next));
-        let state = Mutex::new(State { segments, done: Position(0), stats });
-        Ok(Arc::new(Self { signal, dir: dir.into(), disk, settings, state, durable, _lock: lock }))
+        let recent = Recent::new(settings.recent_bytes);
+        let state = Mutex::new(State { segments, done: Position(0), recent, stats });
+        let taken = Condvar::new();
+        Ok(Arc::new(Self { signal, dir: dir.into(), disk, settings, state, taken, durable, _lock: lock }))
     }
 
     pub fn lane(&self) -> Lane {
@@ -169,7 +189,11 @@ impl DiskLog {
             let mut state = self.state();
             state.done = state.done.max(position);
             let keep = state.segments.partition_point(|s| s.first <= position).saturating_sub(1);
-            state.segments.drain(..keep).map(|s| s.first).collect()
+            let removed = state.segments.drain(..keep).map(|s| s.first).collect();
+            if let Some(oldest) = state.segments.first().map(|s| s.first) {
+                state.recent.forget_below(oldest);
+            }
+            removed
         };
         if removed.is_empty() {
             return Ok(());

@@ -14,17 +14,18 @@ use crate::{Batch, Cause, Epoch, Event, Fenced, Lane, Position, ReceiveError, Re
 /// Bytes of bodies that one event carries at the most, unless its first batch alone is larger.
 const EVENT_BYTES: usize = 4 << 20;
 
-/// Where in which segment the next record stands.
+/// Where the next record stands.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor {
     position: Position,
-    segment: Option<(Segment, u64)>,
+    /// The first position of its segment, and the offset in it, where they are known.
+    place: Option<(Position, u64)>,
 }
 
 impl Cursor {
     /// At a position, wherever that stands.
     pub(super) fn at(position: Position) -> Self {
-        Self { position, segment: None }
+        Self { position, place: None }
     }
 }
 
@@ -73,6 +74,21 @@ impl DiskLogReceiver {
 }
 
 impl DiskLog {
+    /// What is kept in memory from a position on, and where reading goes on behind it.
+    fn recent(&self, position: Position) -> Option<(Event, Cursor)> {
+        let mut state = self.state();
+        let entries = state.recent.take(position, EVENT_BYTES);
+        if position.0 == state.stats.next {
+            state.recent.caught_up();
+        }
+        drop(state);
+        let last = entries.last()?;
+        self.taken.notify_one();
+        let cursor = Cursor { position: last.position.next(), place: Some(last.next) };
+        let batches = entries.into_iter().map(|entry| (entry.position, entry.batch)).collect();
+        Some((Event::Data(self.lane(), EPOCH, batches), cursor))
+    }
+
     /// What is durable behind the cursor and before `end`; `None` where there is nothing.
     pub(super) fn read(&self, cursor: &mut Cursor, end: Position) -> io::Result<Option<Event>> {
         let lane = self.lane();
@@ -83,14 +99,14 @@ impl DiskLog {
                 // Everything before the oldest segment is gone.
                 let oldest = self.state().segments.first().map_or(end, |s| s.first);
                 let gap = Event::Gap(lane, cursor.position..oldest, Cause::Expired);
-                *cursor = Cursor { position: oldest, segment: None };
+                *cursor = Cursor::at(oldest);
                 return Ok(Some(gap));
             };
             match segment::read(segment.file.as_ref(), offset, segment.len)? {
                 Found::Record { position, batch, next } if position == cursor.position => {
                     bytes += batch.body.len();
                     batches.push((position, batch));
-                    *cursor = Cursor { position: position.next(), segment: Some((segment, next)) };
+                    *cursor = Cursor { position: position.next(), place: Some((segment.first, next)) };
                 }
                 _ if !batches.is_empty() => break,
                 _ => {
@@ -98,7 +114,7 @@ impl DiskLog {
                     let lost = gap.end.0 - gap.start.0;
                     self.state().stats.corrupt_positions += lost;
                     tracing::error!(log = %self.dir.display(), positions = lost, "a part of the log is damaged and can't be read; it is skipped");
-                    *cursor = Cursor { position: gap.end, segment: None };
+                    *cursor = Cursor::at(gap.end);
                     return Ok(Some(Event::Gap(lane, gap, Cause::Corrupt)));
                 }
             }
@@ -116,10 +132,10 @@ impl DiskLog {
             };
             (segment.clone(), state.segments.get(at).map_or(Position(u64::MAX), |s| s.first))
         };
-        if let Some((known, offset)) = &cursor.segment
-            && known.first == segment.first
+        if let Some((first, offset)) = cursor.place
+            && first == segment.first
         {
-            return Ok(Some((segment, *offset, limit)));
+            return Ok(Some((segment, offset, limit)));
         }
         let mut offset = 0;
         loop {
@@ -140,10 +156,18 @@ impl Receiver for DiskLogReceiver {
         }
         loop {
             let end = *self.durable.borrow_and_update();
-            if let Some(cursor) = self.cursor.clone()
-                && let Some(event) = self.read(cursor, end).await?
-            {
-                return Ok(event);
+            if let Some(cursor) = self.cursor.clone() {
+                if self.reading.is_none()
+                    && let Some((event, cursor)) = self.log.recent(cursor.position)
+                {
+                    self.cursor = Some(cursor);
+                    return Ok(event);
+                }
+                if (self.reading.is_some() || cursor.position < end)
+                    && let Some(event) = self.read(cursor, end).await?
+                {
+                    return Ok(event);
+                }
             }
             self.durable.changed().await.map_err(|_| ReceiveError::Closed)?;
         }

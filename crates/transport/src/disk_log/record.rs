@@ -26,7 +26,8 @@ const RECORD_BYTES_MAX: usize = limits::BATCH_BYTES_MAX + (1 << 20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Damaged;
 
-pub(super) fn encode(position: Position, batch: &Batch, out: &mut Vec<u8>) {
+/// Adds what stands before a batch's body.
+pub(super) fn encode_head(position: Position, batch: &Batch, out: &mut Vec<u8>) {
     let frame = out.len();
     out.extend_from_slice(&[0; FRAME]);
     out.extend_from_slice(&position.0.to_le_bytes());
@@ -40,11 +41,13 @@ pub(super) fn encode(position: Position, batch: &Batch, out: &mut Vec<u8>) {
         out.extend_from_slice(&origin.range.end.to_le_bytes());
         out.extend_from_slice(&origin.acked_below.to_le_bytes());
     }
-    out.extend_from_slice(&batch.body);
-    let content = &out[frame + FRAME..];
-    let (len, crc) = (content.len() as u32, crc32fast::hash(content));
+    let head = &out[frame + FRAME..];
+    let len = (head.len() + batch.body.len()) as u32;
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(head);
+    crc.update(&batch.body);
     out[frame..frame + 4].copy_from_slice(&len.to_le_bytes());
-    out[frame + 4..frame + FRAME].copy_from_slice(&crc.to_le_bytes());
+    out[frame + 4..frame + FRAME].copy_from_slice(&crc.finalize().to_le_bytes());
 }
 
 /// Length of the content behind a frame.
@@ -96,6 +99,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn encode(position: Position, batch: &Batch) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode_head(position, batch, &mut out);
+        out.extend_from_slice(&batch.body);
+        out
+    }
+
     prop_compose! {
         fn origins()(list in prop::collection::vec(any::<(u128, u64, u64, u64)>(), 0..4)) -> Vec<Origin> {
             list.into_iter()
@@ -108,8 +118,7 @@ mod tests {
         #[test]
         fn round_trip(origins in origins(), position: u64, route: u64, arrived: u64, body: Vec<u8>) {
             let batch = Batch { signal: Signal::Spans, origins, route, arrived, body: body.into() };
-            let mut out = Vec::new();
-            encode(Position(position), &batch, &mut out);
+            let out = encode(Position(position), &batch);
             let frame: [u8; FRAME] = out[..FRAME].try_into().unwrap();
             prop_assert_eq!(content_len(&frame), Ok(out.len() - FRAME));
             let content = Bytes::from(out).slice(FRAME..);
@@ -119,8 +128,7 @@ mod tests {
         #[test]
         fn a_flipped_bit_is_damage(body: Vec<u8>, bit: prop::sample::Index) {
             let batch = Batch { signal: Signal::Logs, origins: vec![], route: 1, arrived: 2, body: body.into() };
-            let mut out = Vec::new();
-            encode(Position(3), &batch, &mut out);
+            let mut out = encode(Position(3), &batch);
             let bit = bit.index((out.len() - 4) * 8) + 32;
             out[bit / 8] ^= 1 << (bit % 8);
             let frame: [u8; FRAME] = out[..FRAME].try_into().unwrap();
