@@ -11,16 +11,17 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use weir_model::Signal;
 use weir_transport::{Position, SendErrorKind, Senders};
 
 use crate::dead_letter::KafkaDeadLetters;
 use crate::generation::Generations;
 use crate::group::{Assignment, Coordinator};
+use crate::producer::{Lent, Producer};
 use crate::receive::KafkaReceiver;
 use crate::send::KafkaSender;
 use crate::settings::Config;
@@ -28,11 +29,6 @@ use crate::topics::Topic;
 
 /// When to come again after a passing error.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
-
-pub(crate) type Producer = ThreadedProducer<Context>;
-
-/// Where a message was written, or why not.
-pub(crate) type Delivered = Result<Position, KafkaError>;
 
 /// What librdkafka tells besides answers: its log, and the last trouble with a broker.
 #[derive(Debug, Clone, Default)]
@@ -83,15 +79,13 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = Box<oneshot::Sender<Delivered>>;
+    type DeliveryOpaque = Box<Lent>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, sender: Self::DeliveryOpaque) {
-        let delivered = match result {
+    fn delivery(&self, result: &DeliveryResult<'_>, lent: Self::DeliveryOpaque) {
+        lent.give_back(match result {
             Ok(message) => Ok(Position(message.offset().max(0) as u64)),
             Err((error, _)) => Err(error.clone()),
-        };
-        // Nobody may be waiting any more.
-        let _ = sender.send(delivered);
+        });
     }
 }
 
@@ -205,7 +199,7 @@ impl Shared {
 
     /// Whoever waits for the old one's answers still gets them.
     fn renew(&self, producer: &mut Arc<Producer>) {
-        match self.config.producer().create_with_context(self.context.clone()) {
+        match Producer::start(&self.config.producer(), self.context.clone()) {
             Ok(fresh) => *producer = Arc::new(fresh),
             Err(error) => tracing::error!(%error, "there is no new producer; it is tried again"),
         }
@@ -255,7 +249,7 @@ impl Kafka {
     /// When librdkafka does not take the settings, which [`Config`]'s validation says in better words.
     pub fn new(config: Config) -> Result<Self, KafkaError> {
         let context = Context::default();
-        let producer: Producer = config.producer().create_with_context(context.clone())?;
+        let producer = Producer::start(&config.producer(), context.clone())?;
         let admin = config.producer().create_with_context(context.clone())?;
         let room = Semaphore::new((config.queue_bytes.0 >> 10) as usize);
         let producer = Mutex::new(Arc::new(producer));

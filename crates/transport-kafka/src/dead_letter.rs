@@ -11,15 +11,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::BaseRecord;
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 use weir_model::Signal;
 use weir_transport::{DeadLetters, Letter};
 
 use crate::ENVELOPE;
-use crate::client::{Context, Delivered, Shared};
+use crate::client::{Context, Shared};
+use crate::producer::{Delivered, Message};
 use crate::topics::Topic;
 
 const CAUSE: &str = "weir.cause";
@@ -143,15 +143,14 @@ impl KafkaDeadLetters {
                 letter.id, letter.partition, letter.topic
             )
         };
-        let mut headers = OwnedHeaders::new();
-        if let Some(envelope) = &letter.envelope {
-            headers = headers.insert(Header { key: ENVELOPE, value: Some(envelope.as_ref()) });
-        }
         let layout =
             Topic::new(&letter.topic).layout(&self.shared).await.map_err(|problem| problem.message)?;
         // A topic that was recreated may have fewer.
         let partition = letter.partition % layout.partitions;
-        let report = self.produce(&letter.topic, partition, &letter.body, headers).map_err(|e| failed(&e))?;
+        let headers: Vec<(&str, &[u8])> =
+            letter.envelope.iter().map(|envelope| (ENVELOPE, envelope.as_ref())).collect();
+        let sent = self.produce(&letter.topic, partition, &letter.body, &headers).await;
+        let report = sent.map_err(|error| failed(&error))?;
         report.await.unwrap_or(Err(KafkaError::Canceled)).map(|_| ()).map_err(|error| failed(&error))
     }
 
@@ -169,19 +168,16 @@ impl KafkaDeadLetters {
             })
     }
 
-    fn produce(
+    async fn produce(
         &self,
         topic: &str,
         partition: u32,
-        body: &[u8],
-        headers: OwnedHeaders,
+        body: &Bytes,
+        headers: &[(&str, &[u8])],
     ) -> Result<oneshot::Receiver<Delivered>, KafkaError> {
-        let (sender, report) = oneshot::channel();
-        let record = BaseRecord::<(), [u8], _>::with_opaque_to(topic, Box::new(sender))
-            .partition(partition as i32)
-            .payload(body)
-            .headers(headers);
-        self.shared.producer().send(record).map(|()| report).map_err(|(error, _)| error)
+        let producer = self.shared.producer();
+        let place = producer.place(topic, partition).await;
+        producer.send(Message { topic, partition, payload: body.clone(), headers, time: 0 }, place)
     }
 
     fn reader(&self) -> Result<Reader<'_>, String> {
@@ -193,7 +189,7 @@ impl KafkaDeadLetters {
         Ok(Reader { of: self, consumer, context })
     }
 
-    fn headers(&self, letter: &Letter) -> OwnedHeaders {
+    fn headers(&self, letter: &Letter) -> Vec<(&'static str, Bytes)> {
         let topic = self.shared.config.topics.of(letter.lane.signal);
         let mut cause = letter.cause.as_str();
         cause = &cause[..cause.floor_char_boundary(CAUSE_BYTES)];
@@ -202,21 +198,16 @@ impl KafkaDeadLetters {
         let (offset, records) = (offset.to_string(), letter.records.to_string());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         let time = jiff::Timestamp::from_millisecond(now).map_or(String::new(), |time| time.to_string());
-        let mut headers = OwnedHeaders::new_with_capacity(7);
-        for (key, value) in [
-            (CAUSE, cause),
-            (TOPIC, topic),
-            (PARTITION, &partition),
-            (OFFSET, &offset),
-            (RECORDS, &records),
-            (TIME, &time),
-        ] {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
-        match &letter.envelope {
-            Some(envelope) => headers.insert(Header { key: ENVELOPE, value: Some(envelope.as_ref()) }),
-            None => headers,
-        }
+        let mut headers = vec![
+            (CAUSE, Bytes::copy_from_slice(cause.as_bytes())),
+            (TOPIC, Bytes::copy_from_slice(topic.as_bytes())),
+            (PARTITION, partition.into()),
+            (OFFSET, offset.into()),
+            (RECORDS, records.into()),
+            (TIME, time.into()),
+        ];
+        headers.extend(letter.envelope.clone().map(|envelope| (ENVELOPE, envelope)));
+        headers
     }
 }
 
@@ -236,7 +227,9 @@ impl DeadLetters for KafkaDeadLetters {
         for letter in letters {
             let partition = letter.lane.partition % layout.partitions;
             let headers = self.headers(letter);
-            reports.push(self.produce(&self.topic.name, partition, &letter.body, headers).map_err(failed)?);
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+            let sent = self.produce(&self.topic.name, partition, &letter.body, &headers).await;
+            reports.push(sent.map_err(failed)?);
         }
         for report in reports {
             report.await.unwrap_or(Err(KafkaError::Canceled)).map_err(failed)?;

@@ -17,6 +17,7 @@ mod dead_letter;
 mod generation;
 mod group;
 mod partition;
+mod producer;
 mod receive;
 mod send;
 mod settings;

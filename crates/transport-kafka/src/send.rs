@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::BaseRecord;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 use weir_transport::{Batch, Position, SendError, SendErrorKind, Sender, envelope};
 
 use crate::ENVELOPE;
-use crate::client::{Delivered, Problem, Producer, RETRY, Shared, kind};
+use crate::client::{Problem, RETRY, Shared, kind};
 use crate::partition;
+use crate::producer::{Delivered, Message, Producer};
 use crate::topics::Topic;
 
 /// What a message has around its payload at the most, bytes: Kafka's framing of a record and its batch, and the envelope of a batch without origins.
@@ -25,28 +24,32 @@ const NANOS_PER_MILLI: u64 = 1_000_000;
 pub struct KafkaSender {
     shared: Arc<Shared>,
     topic: Topic,
+    /// Whose batch goes next, so that those that wait for room keep their order.
+    turn: Mutex<()>,
 }
 
 impl KafkaSender {
     pub(crate) fn new(shared: Arc<Shared>, topic: Topic) -> Self {
-        Self { shared, topic }
+        Self { shared, topic, turn: Mutex::default() }
     }
 
     async fn deliver(&self, batch: Batch) -> Result<Position, Problem> {
+        let turn = self.turn.lock().await;
         let layout = self.topic.layout(&self.shared).await?;
         // Room for the whole batch, so that two that have half of it each never wait for each other.
         let most = (self.shared.config.queue_bytes.0 >> 10) as u32;
         let needed = ((batch.body.len() >> 10) as u32 + 1).min(most);
         let _room = self.shared.room.acquire_many(needed).await.expect("it is never closed");
         let limit = layout.message_bytes.saturating_sub(FRAME_BYTES);
-        match self.put(batch.clone(), layout.partitions, limit).await {
+        match self.put(batch.clone(), layout.partitions, limit, turn).await {
             // Only then, since nearly all of them are compressed to much less.
             Err(Problem { kind: SendErrorKind::Refused, .. })
                 if let Some(pieces) = partition::cut(&batch, limit / 2) =>
             {
                 let mut first = None;
                 for piece in pieces {
-                    let position = self.put(piece, layout.partitions, limit).await?;
+                    let turn = self.turn.lock().await;
+                    let position = self.put(piece, layout.partitions, limit, turn).await?;
                     first = first.or(Some(position));
                 }
                 Ok(first.unwrap_or_default())
@@ -56,18 +59,25 @@ impl KafkaSender {
     }
 
     /// Writes the parts of a batch, and waits until all are durable.
-    async fn put(&self, batch: Batch, partitions: u32, limit: usize) -> Result<Position, Problem> {
-        let producer = self.shared.producer();
+    async fn put(
+        &self,
+        batch: Batch,
+        partitions: u32,
+        limit: usize,
+        turn: MutexGuard<'_, ()>,
+    ) -> Result<Position, Problem> {
         let mut reports = Vec::new();
         for (partition, part) in partition::split(batch, partitions, limit) {
             let bytes = part.body.len();
-            match self.produce(&producer, partition, &part) {
-                Ok(report) => reports.push((bytes, report)),
+            let (producer, sent) = self.produce(partition, part).await;
+            match sent {
+                Ok(report) => reports.push((bytes, producer, report)),
                 Err(error) => return Err(self.failed(&producer, error, bytes, limit).await),
             }
         }
+        drop(turn);
         let mut first = None;
-        for (bytes, report) in reports {
+        for (bytes, producer, report) in reports {
             match report.await.unwrap_or(Err(KafkaError::Canceled)) {
                 Ok(position) => first = first.or(Some(position)),
                 Err(error) => return Err(self.failed(&producer, error, bytes, limit).await),
@@ -77,22 +87,31 @@ impl KafkaSender {
         Ok(first.unwrap_or_default())
     }
 
-    fn produce(
+    /// Sends a part as soon as there is a place for it. Also returns the producer that it was sent by.
+    async fn produce(
         &self,
-        producer: &Producer,
         partition: u32,
-        part: &Batch,
-    ) -> Result<oneshot::Receiver<Delivered>, KafkaError> {
-        let (sender, report) = oneshot::channel();
-        let envelope = envelope::write(part);
-        let headers =
-            OwnedHeaders::new_with_capacity(1).insert(Header { key: ENVELOPE, value: Some(&envelope) });
-        let record = BaseRecord::<(), [u8], _>::with_opaque_to(&self.topic.name, Box::new(sender))
-            .partition(partition as i32)
-            .payload(&part.body)
-            .headers(headers)
-            .timestamp((part.arrived / NANOS_PER_MILLI) as i64);
-        producer.send(record).map(|()| report).map_err(|(error, _)| error)
+        part: Batch,
+    ) -> (Arc<Producer>, Result<oneshot::Receiver<Delivered>, KafkaError>) {
+        let topic = &self.topic.name;
+        let (producer, place) = loop {
+            let producer = self.shared.producer();
+            let place = producer.place(topic, partition).await;
+            // It may have been replaced while there was none.
+            if Arc::ptr_eq(&producer, &self.shared.producer()) {
+                break (producer, place);
+            }
+        };
+        let envelope = envelope::write(&part);
+        let message = Message {
+            topic,
+            partition,
+            payload: part.body,
+            headers: &[(ENVELOPE, &envelope)],
+            time: (part.arrived / NANOS_PER_MILLI) as i64,
+        };
+        let sent = producer.send(message, place);
+        (producer, sent)
     }
 
     /// Takes note of what an error says about producer and topic.

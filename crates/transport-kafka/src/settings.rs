@@ -25,6 +25,8 @@ const PREFETCH_KIB: usize = 16 << 10;
 const SESSION: Duration = Duration::from_secs(10);
 /// librdkafka's own.
 const POLL_INTERVAL: (&str, Duration) = ("max.poll.interval.ms", Duration::from_secs(300));
+/// zstd's level. librdkafka's own is 3, which takes a quarter more time, and for log lines between 4 % less and 17 % more room.
+const ZSTD_LEVEL: &str = "1";
 /// Longest wait for the answer to a question about topics.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -47,7 +49,7 @@ pub struct Config {
     pub dead_letter_retention: Option<Period>,
     /// Largest message of a topic that is created (`max.message.bytes`). Larger OTLP requests are split.
     pub message_bytes: ByteSize,
-    /// How messages are compressed.
+    /// How messages are compressed. `zstd` at its level 1; `librdkafka: {compression.level: '3'}` sets another.
     pub compression: Compression,
     /// Largest size of what waits for the brokers in memory.
     pub queue_bytes: ByteSize,
@@ -279,6 +281,9 @@ impl Config {
                 Compression::Zstd => "zstd",
             },
         );
+        if self.compression == Compression::Zstd {
+            set_unless(&mut client, "compression.level", ZSTD_LEVEL);
+        }
         set_unless(&mut client, "linger.ms", &millis(LINGER));
         client.set("batch.size", (self.message_bytes.0).min(REQUEST_BYTES).to_string());
         // The sender keeps to `queue_bytes`; this bounds what is left behind by callers who gave up.
@@ -429,6 +434,17 @@ mod tests {
         check("{tls: {enabled: true, key_file: /a}}", &["belong together"]);
         check("{sasl: {mechanism: plain, username: a}}", &["password"]);
         check("{sasl: {mechanism: scram-sha-512, username: a, password: b}}", &[]);
+    }
+
+    #[test]
+    fn zstd_has_a_level_unless_another_is_set() {
+        let check = |yaml: &str, expect: Option<&str>| {
+            let config: Config = serde_yaml_ng::from_str(yaml).unwrap();
+            assert_eq!(config.producer().get("compression.level"), expect, "{yaml}");
+        };
+        check("{compression: lz4}", None);
+        check("{compression: zstd}", Some("1"));
+        check("{compression: zstd, librdkafka: {compression.level: '6'}}", Some("6"));
     }
 
     #[test]
