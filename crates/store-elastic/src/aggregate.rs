@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
-use weir_model::filter::Matcher;
+use weir_model::filter::{Level, Matcher, places};
 use weir_model::otlp::{Attrs, SpanKind, StatusCode};
 use weir_model::{Severity, Signal};
 use weir_store::{Agg, GroupKey, OperationRow, ServiceRow, Table, TimeRange, Total, value_text};
@@ -339,12 +339,11 @@ fn attribute(body: &Body, key: &str) -> Option<String> {
         _ => (body.log().resource, body.log().scope, body.log().log.attrs()),
     };
     let text = |attrs: Attrs<'_>, key: &str| attrs.get(key).and_then(value_text);
-    match key.split_once('.') {
-        Some(("resource", name)) => text(resource.attrs(), name),
-        Some(("scope", name)) => text(scope.attrs(), name),
-        Some(("span" | "log", name)) => text(own, name),
-        _ => text(resource.attrs(), key).or_else(|| text(scope.attrs(), key)).or_else(|| text(own, key)),
-    }
+    places(key).find_map(|(level, name)| match level {
+        Level::Resource => text(resource.attrs(), name),
+        Level::Scope => text(scope.attrs(), name),
+        Level::Record => text(own, name),
+    })
 }
 
 pub(crate) fn groups_table(total: u64, groups: BTreeMap<String, u64>, limit: usize, missing: u64) -> Table {

@@ -7,8 +7,8 @@ use weir_store::Table;
 
 use crate::aggregate::groups_table;
 use crate::error::Error;
-use crate::query::Candidates;
-use crate::tokens::{self, RECORD, RESOURCE, SCOPE};
+use crate::query::{Candidates, Named, attribute_tokens};
+use crate::tokens;
 use crate::values::{LISTED, begins_with, listed, read};
 use crate::view::View;
 
@@ -24,42 +24,37 @@ impl View {
         limit: usize,
     ) -> Result<Option<Table>, Error> {
         // The resource's counts before the scope's, and that before the record's own.
-        let (levels, name): (&[char], _) = match key.split_once('.') {
-            Some(("resource", name)) => (&[RESOURCE], name),
-            Some(("scope", name)) => (&[SCOPE], name),
-            Some(("span" | "log", name)) => (&[RECORD], name),
-            _ => (&[RESOURCE, SCOPE, RECORD], key),
-        };
-        if tokens::only_present(name) {
+        let keys = attribute_tokens(key);
+        if keys.iter().any(|(_, name)| tokens::only_present(name)) {
             return Ok(None);
         }
-        let key_on = |level: &char| tokens::key(*level, name);
-        let odd: Vec<String> = levels.iter().map(|level| tokens::odd_key(*level, name)).collect();
+        let key_on = |(level, name): &Named<'_>| tokens::key(*level, name);
+        let odd: Vec<String> = keys.iter().map(|(level, name)| tokens::odd_key(*level, name)).collect();
         let mut aggregations = serde_json::Map::new();
         aggregations.insert("odd".into(), json!({ "filter": { "terms": { "keys": odd } } }));
-        for (n, level) in levels.iter().enumerate() {
-            let before: Vec<String> = levels[..n].iter().map(key_on).collect();
+        for (n, key) in keys.iter().enumerate() {
+            let before: Vec<String> = keys[..n].iter().map(key_on).collect();
             let here = json!({ "bool": {
-                "filter": [{ "term": { "keys": key_on(level) } }], "must_not": [{ "terms": { "keys": before } }]
+                "filter": [{ "term": { "keys": key_on(key) } }], "must_not": [{ "terms": { "keys": before } }]
             } });
             let list = |kind: char| {
-                let pattern = begins_with(&tokens::kind(*level, name, kind));
+                let pattern = begins_with(&tokens::kind(key.0, key.1, kind));
                 json!({ "terms": {
                     "field": "attrs", "include": pattern, "size": LISTED, "execution_hint": "map"
                 } })
             };
             let kinds: serde_json::Map<String, Value> =
                 KINDS.iter().map(|kind| (kind.to_string(), list(*kind))).collect();
-            aggregations.insert(level.to_string(), json!({ "filter": here, "aggs": kinds }));
+            aggregations.insert(n.to_string(), json!({ "filter": here, "aggs": kinds }));
         }
         let answer = self.aggregate(query, aggregations.into()).await?;
         if answer["odd"]["doc_count"] != 0 {
             return Ok(None);
         }
         let mut groups: BTreeMap<String, u64> = BTreeMap::new();
-        for level in levels {
+        for (n, (level, name)) in keys.iter().enumerate() {
             for kind in KINDS {
-                let (tokens, all) = listed(&answer[level.to_string()][kind.to_string()]);
+                let (tokens, all) = listed(&answer[n.to_string()][kind.to_string()]);
                 if !all {
                     return Ok(None);
                 }

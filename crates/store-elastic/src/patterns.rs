@@ -9,7 +9,7 @@ use weir_model::otlp::{Resource, Scope, Span, SpanRef};
 use weir_store::TimeRange;
 
 use crate::error::Error;
-use crate::query::{Candidates, beginning, candidates, in_range, places};
+use crate::query::{Candidates, beginning, candidates, in_range, tokens_of};
 use crate::tokens;
 use crate::values::{LISTED, begins_with, listed};
 use crate::view::View;
@@ -29,9 +29,8 @@ fn wanted(filter: &Filter, found: &mut Vec<Wanted>) {
         Filter::And(parts) | Filter::Or(parts) => parts.iter().for_each(|part| wanted(part, found)),
         Filter::Not(inner) => wanted(inner, found),
         Filter::Cond(Cond { key, test: Test::Like(pattern) | Test::Unlike(pattern) }) => {
-            if let Some((levels, name)) = places(key) {
-                found.extend(levels.iter().map(|level| (*level, name.to_owned(), pattern.clone())));
-            }
+            let keys = tokens_of(key).into_iter();
+            found.extend(keys.map(|(level, name)| (level, name.to_owned(), pattern.clone())));
         }
         Filter::Cond(_) | Filter::Text(_) | Filter::All => {}
     }

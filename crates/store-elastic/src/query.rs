@@ -3,7 +3,7 @@
 use regex_syntax::hir::{Hir, HirKind};
 use serde_json::{Value, json};
 use weir_model::Signal;
-use weir_model::filter::{Cond, Filter, Key, Level, Matcher, Number, Operand, Record, Test, Text};
+use weir_model::filter::{Cond, Filter, Key, Level, Matcher, Number, Operand, Record, Test, Text, places};
 use weir_model::limits::INDEXED_VALUE_BYTES;
 use weir_model::otlp::{Log, LogRef, Resource, Scope, Span, SpanKind, SpanRef, StatusCode};
 use weir_model::{Severity, SpanId, TraceId};
@@ -129,9 +129,12 @@ pub(crate) fn exists(field: &str) -> Candidates {
     exact(json!({ "exists": { "field": field } }))
 }
 
-/// Records that have a key on any of some levels.
-pub(crate) fn with_keys(levels: &[char], name: &str) -> Candidates {
-    terms("keys", levels.iter().map(|level| tokens::key(*level, name)))
+/// A level of tokens, and a name there.
+pub(crate) type Named<'a> = (char, &'a str);
+
+/// Records that have one of some keys.
+pub(crate) fn with_keys(keys: &[Named<'_>]) -> Candidates {
+    terms("keys", keys.iter().map(|(level, name)| tokens::key(*level, name)))
 }
 
 /// Series with a label, or a name.
@@ -163,29 +166,33 @@ fn in_text(text: &Text) -> Candidates {
     if text.words.len() == 1 { found } else { found.inexact() }
 }
 
-/// Levels and name under which the values of a key are found as tokens.
-pub(crate) fn places(key: &Key) -> Option<(&'static [char], &str)> {
-    Some(match key {
-        Key::Service => (&[SERVICE], ""),
-        Key::Operation => (&[OPERATION], ""),
-        Key::Event => (&[EVENT], ""),
-        Key::Attr(Level::Any, name) => (&[RECORD, RESOURCE, SCOPE], name),
-        Key::Attr(Level::Record, name) => (&[RECORD], name),
-        Key::Attr(Level::Resource, name) => (&[RESOURCE], name),
-        Key::Attr(Level::Scope, name) => (&[SCOPE], name),
-        _ => return None,
-    })
+/// Levels of tokens and the name there, under which the values of a key are found.
+pub(crate) fn tokens_of(key: &Key) -> Vec<Named<'_>> {
+    match key {
+        Key::Service => vec![(SERVICE, "")],
+        Key::Operation => vec![(OPERATION, "")],
+        Key::Event => vec![(EVENT, "")],
+        Key::Attr(key) => attribute_tokens(key),
+        _ => Vec::new(),
+    }
+}
+
+/// The same of an attribute's key.
+pub(crate) fn attribute_tokens(key: &str) -> Vec<Named<'_>> {
+    let level = |level| match level {
+        Level::Resource => RESOURCE,
+        Level::Scope => SCOPE,
+        Level::Record => RECORD,
+    };
+    places(key).map(|(own, name)| (level(own), name)).collect()
 }
 
 fn condition(signal: Signal, cond: &Cond, patterns: &Patterns) -> Candidates {
     let (span, log) = (signal == Signal::Spans, signal == Signal::Logs);
     match &cond.key {
-        Key::Service | Key::Attr(..) => {
-            let (levels, name) = places(&cond.key).expect("they have tokens");
-            attribute(levels, name, &cond.test, patterns)
-        }
+        Key::Service | Key::Attr(..) => attribute(&tokens_of(&cond.key), &cond.test, patterns),
         Key::Operation if span => only_text(OPERATION, &all(), &cond.test, patterns),
-        Key::Event => only_text(EVENT, &with_keys(&[EVENT], ""), &cond.test, patterns),
+        Key::Event => only_text(EVENT, &with_keys(&[(EVENT, "")]), &cond.test, patterns),
         Key::Kind if span => by_number(cond, "kind", 5, |span, n| span.kind = SpanKind(n)),
         Key::Status if span => by_number(cond, "status", 2, |span, n| span.status.code = StatusCode(n)),
         Key::Duration if span => measure("duration", &cond.test),
@@ -200,23 +207,25 @@ fn condition(signal: Signal, cond: &Cond, patterns: &Patterns) -> Candidates {
     }
 }
 
-/// Attributes of a name on any of some levels.
-fn attribute(levels: &[char], name: &str, test: &Test, patterns: &Patterns) -> Candidates {
-    let on = |find: &dyn Fn(char) -> Candidates| Candidates::or(levels.iter().map(|level| find(*level)));
-    let present = || with_keys(levels, name);
-    if tokens::only_present(name) && *test != Test::Exists {
+/// Attributes of some names, each on a level.
+fn attribute(keys: &[Named<'_>], test: &Test, patterns: &Patterns) -> Candidates {
+    let on = |find: &dyn Fn(char, &str) -> Candidates| {
+        Candidates::or(keys.iter().map(|(level, name)| find(*level, name)))
+    };
+    let present = || with_keys(keys);
+    if keys.iter().any(|(_, name)| tokens::only_present(name)) && *test != Test::Exists {
         return present().inexact();
     }
     match test {
         Test::Exists => present(),
-        Test::Eq(operand) => on(&|level| equal(level, name, operand)),
-        Test::Ne(operand) => present().and_not(on(&|level| equal(level, name, operand))),
-        Test::Like(pattern) => on(&|level| like(level, name, pattern, patterns)),
-        Test::Unlike(pattern) => present().and_not(on(&|level| like(level, name, pattern, patterns))),
-        Test::Lt(n) => on(&|level| numbers(level, name, ("gte", None), ("lt", Some(*n)))),
-        Test::Le(n) => on(&|level| numbers(level, name, ("gte", None), ("lte", Some(*n)))),
-        Test::Gt(n) => on(&|level| numbers(level, name, ("gt", Some(*n)), ("lt", None))),
-        Test::Ge(n) => on(&|level| numbers(level, name, ("gte", Some(*n)), ("lt", None))),
+        Test::Eq(operand) => on(&|level, name| equal(level, name, operand)),
+        Test::Ne(operand) => present().and_not(on(&|level, name| equal(level, name, operand))),
+        Test::Like(pattern) => on(&|level, name| like(level, name, pattern, patterns)),
+        Test::Unlike(pattern) => present().and_not(on(&|level, name| like(level, name, pattern, patterns))),
+        Test::Lt(n) => on(&|level, name| numbers(level, name, ("gte", None), ("lt", Some(*n)))),
+        Test::Le(n) => on(&|level, name| numbers(level, name, ("gte", None), ("lte", Some(*n)))),
+        Test::Gt(n) => on(&|level, name| numbers(level, name, ("gt", Some(*n)), ("lt", None))),
+        Test::Ge(n) => on(&|level, name| numbers(level, name, ("gte", Some(*n)), ("lt", None))),
     }
 }
 

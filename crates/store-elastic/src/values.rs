@@ -7,7 +7,7 @@ use weir_model::Signal;
 use weir_store::{FieldKey, TimeRange, Values};
 
 use crate::error::Error;
-use crate::query::{Candidates, in_range, with_keys};
+use crate::query::{Candidates, Named, attribute_tokens, in_range, with_keys};
 use crate::tokens::{self, EVENT, OPERATION, RECORD, RESOURCE, SCOPE};
 use crate::view::View;
 
@@ -80,36 +80,33 @@ impl View {
         prefix: &str,
         limit: usize,
     ) -> Result<Values, Error> {
-        let (levels, name): (&[char], _) = match key.split_once('.') {
-            _ if key == "operation" && signal == Signal::Spans => (&[OPERATION], ""),
-            _ if key == "event" => (&[EVENT], ""),
-            _ if key == "service" => (&[RESOURCE], "service.name"),
-            Some(("resource", name)) => (&[RESOURCE], name),
-            Some(("scope", name)) => (&[SCOPE], name),
-            Some(("span" | "log", name)) => (&[RECORD], name),
-            _ => (&[RESOURCE, SCOPE, RECORD], key),
+        let keys: Vec<Named<'_>> = match key {
+            "operation" if signal == Signal::Spans => vec![(OPERATION, "")],
+            "event" => vec![(EVENT, "")],
+            "service" => vec![(RESOURCE, "service.name")],
+            key => attribute_tokens(key),
         };
         let mut aggregations = serde_json::Map::new();
         let kinds = [('t', prefix), ('n', ""), ('b', "")];
-        for level in levels {
+        for (n, (level, name)) in keys.iter().enumerate() {
             for (kind, begin) in kinds {
                 let pattern = begins_with(&(tokens::kind(*level, name, kind) + begin));
                 let list = json!({
                     "field": "attrs", "include": pattern, "size": LISTED, "execution_hint": "map"
                 });
-                aggregations.insert(format!("{level}{kind}"), json!({ "terms": list }));
+                aggregations.insert(format!("{n}{kind}"), json!({ "terms": list }));
             }
         }
-        let some = match levels {
-            [OPERATION] => everything(signal),
-            levels => Candidates::and([everything(signal), with_keys(levels, name)]),
+        let some = match keys[..] {
+            [(OPERATION, _)] => everything(signal),
+            _ => Candidates::and([everything(signal), with_keys(&keys)]),
         };
         let answer = self.aggregate(&some, aggregations.into()).await?;
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         let mut complete = true;
-        for level in levels {
+        for (n, (level, name)) in keys.iter().enumerate() {
             for (kind, _) in kinds {
-                let (tokens, all) = listed(&answer[format!("{level}{kind}")]);
+                let (tokens, all) = listed(&answer[format!("{n}{kind}")]);
                 complete &= all;
                 let from = tokens::kind(*level, name, kind).len();
                 for (token, count) in tokens {

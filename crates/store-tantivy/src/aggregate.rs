@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use weir_model::Severity;
 use weir_model::Signal;
-use weir_model::filter::Filter;
+use weir_model::filter::{Filter, Level, places};
 use weir_model::otlp::{Attrs, Value};
 use weir_store::{Agg, GroupKey, OperationRow, Table, TimeRange, Total, value_text};
 
@@ -130,12 +130,11 @@ fn pair_value(by: &GroupKey, resource: Attrs<'_>, scope: Attrs<'_>) -> Option<St
     let text = |value: Option<Value<'_>>| value.and_then(value_text);
     match by {
         GroupKey::Service => text(resource.get("service.name")),
-        GroupKey::Attribute(key) => match key.split_once('.') {
-            Some(("resource", rest)) => text(resource.get(rest)),
-            Some(("scope", rest)) => text(scope.get(rest)),
-            Some(("span" | "log", _)) => None,
-            _ => text(resource.get(key)).or_else(|| text(scope.get(key))),
-        },
+        GroupKey::Attribute(key) => places(key).find_map(|(level, name)| match level {
+            Level::Resource => text(resource.get(name)),
+            Level::Scope => text(scope.get(name)),
+            Level::Record => None,
+        }),
         _ => None,
     }
 }
@@ -149,12 +148,8 @@ fn record_value(signal: Signal, by: &GroupKey, candidate: &Candidate<'_>) -> Res
     }
     let parts = candidate.parts()?;
     let attribute = |attrs: Attrs<'_>, key: &str| {
-        let key = match key.split_once('.') {
-            Some(("resource" | "scope", _)) => return None,
-            Some(("span" | "log", rest)) => rest,
-            _ => key,
-        };
-        attrs.get(key).and_then(value_text)
+        let mut own = places(key).filter(|(level, _)| *level == Level::Record);
+        own.find_map(|(_, name)| attrs.get(name).and_then(value_text))
     };
     Ok(match (signal, by) {
         (Signal::Logs, GroupKey::Attribute(key)) => attribute(parts.log().log.attrs(), key),

@@ -4,7 +4,7 @@ use regex::Regex;
 use tantivy::postings::Postings;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
-use weir_model::filter::{Cond, Filter, Key, Level, Matcher, Number, Operand, Record, Test, Text};
+use weir_model::filter::{Cond, Filter, Key, Level, Matcher, Number, Operand, Record, Test, Text, places};
 use weir_model::limits::INDEXED_VALUE_BYTES;
 use weir_model::otlp::{Log, LogRef, Span, SpanRef, StatusCode};
 use weir_model::{Signal, TraceId};
@@ -114,7 +114,7 @@ impl Finder<'_> {
         }
         match &cond.key {
             Key::Service => self.of_pair(cond),
-            Key::Attr(level, name) => self.attr(*level, name, cond),
+            Key::Attr(key) => self.attr(key, cond),
             Key::Operation if self.signal == Signal::Spans => self.built_in(BuiltIn::Operation, &cond.test),
             Key::Kind if self.signal == Signal::Spans => Ok(self.unknown()),
             Key::Status if self.signal == Signal::Spans => self.status(&cond.test),
@@ -149,8 +149,8 @@ impl Finder<'_> {
         Ok(set)
     }
 
-    fn attr(&self, level: Level, name: &str, cond: &Cond) -> Result<DocSet, Error> {
-        // What is asked positively holds if it holds at any level; the negative forms need the key and no hit at any level.
+    fn attr(&self, key: &str, cond: &Cond) -> Result<DocSet, Error> {
+        // What is asked positively holds if it holds at any place; the negative forms need the key and no hit at any place.
         let positive = |test: Test| Cond { key: cond.key.clone(), test };
         let negated = match &cond.test {
             Test::Ne(operand) => Some(Test::Eq(operand.clone())),
@@ -158,15 +158,12 @@ impl Finder<'_> {
             _ => None,
         };
         if let Some(test) = negated {
-            let mut present = self.attr(level, name, &positive(Test::Exists))?;
-            present.and(&self.attr(level, name, &positive(test))?.not());
+            let mut present = self.attr(key, &positive(Test::Exists))?;
+            present.and(&self.attr(key, &positive(test))?.not());
             return Ok(present);
         }
-        let mut set = self.none();
-        if level != Level::Record {
-            set.or(&self.of_pair(cond)?);
-        }
-        if matches!(level, Level::Any | Level::Record) {
+        let mut set = self.of_pair(cond)?;
+        for (_, name) in places(key).filter(|(level, _)| *level == Level::Record) {
             set.or(&self.on_record(name, &cond.test)?);
         }
         Ok(set)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use weir_model::Signal;
+use weir_model::filter::{Level, places};
 use weir_model::limits::INDEXED_VALUE_BYTES;
 use weir_model::otlp::{Resource, Scope};
 use weir_store::{FieldKey, Values, listed_values};
@@ -69,36 +70,21 @@ pub(crate) fn keys(part: &PartView, prefix: &str) -> Result<Vec<FieldKey>, Error
     Ok(keys.into_iter().collect())
 }
 
-/// Which levels of a record a key is looked for on, and the attribute's name.
-struct Wanted<'k> {
-    resource: bool,
-    scope: bool,
-    record: bool,
-    name: &'k str,
+/// Where the values of a key are listed from.
+fn wanted(key: &str) -> Vec<(Level, &str)> {
+    match key {
+        "service" => vec![(Level::Resource, "service.name")],
+        key => places(key).collect(),
+    }
 }
 
-impl<'k> Wanted<'k> {
-    fn parse(key: &'k str) -> Self {
-        let on = |resource, scope, record, name| Wanted { resource, scope, record, name };
-        match key.split_once('.') {
-            _ if key == "service" => on(true, false, false, "service.name"),
-            Some(("resource", name)) => on(true, false, false, name),
-            Some(("scope", name)) => on(false, true, false, name),
-            Some(("span" | "log", name)) => on(false, false, true, name),
-            _ => on(true, true, true, key),
-        }
-    }
-
-    fn of_pair(&self, resource: Resource<'_>, scope: Scope<'_>) -> Vec<String> {
-        let mut listed = Vec::new();
-        if self.resource {
-            listed.extend(listed_values(resource.attrs(), self.name));
-        }
-        if self.scope {
-            listed.extend(listed_values(scope.attrs(), self.name));
-        }
-        listed
-    }
+fn of_pair(wanted: &[(Level, &str)], resource: Resource<'_>, scope: Scope<'_>) -> Vec<String> {
+    let values = wanted.iter().map(|(level, name)| match level {
+        Level::Resource => listed_values(resource.attrs(), name),
+        Level::Scope => listed_values(scope.attrs(), name),
+        Level::Record => Vec::new(),
+    });
+    values.flatten().collect()
 }
 
 pub(crate) fn values(part: &PartView, key: &str, prefix: &str, limit: usize) -> Result<Values, Error> {
@@ -113,12 +99,13 @@ pub(crate) fn values(part: &PartView, key: &str, prefix: &str, limit: usize) -> 
         ("event", _) => Some(BuiltIn::Event),
         _ => None,
     };
-    let wanted = Wanted::parse(key);
+    let wanted = wanted(key);
+    let own = || wanted.iter().filter(|(level, _)| *level == Level::Record).map(|(_, name)| *name);
     for shard in &part.shards {
         let Some(reader) = shard.reader()? else { continue };
         if built_in.is_none() {
             for (number, pair) in (0u32..).zip(reader.pairs.iter()) {
-                let listed = wanted.of_pair(pair.resource(), pair.scope());
+                let listed = of_pair(&wanted, pair.resource(), pair.scope());
                 let count = if listed.is_empty() { 0 } else { records_of_pair(&reader, number)? };
                 listed.iter().for_each(|value| add(value, count));
             }
@@ -141,20 +128,20 @@ pub(crate) fn values(part: &PartView, key: &str, prefix: &str, limit: usize) -> 
                 texts(tokens::built_in(built_in, prefix.as_bytes()))?;
                 continue;
             }
-            if !wanted.record {
-                continue;
+            for name in own() {
+                texts(tokens::text(name, prefix))?;
             }
-            texts(tokens::text(wanted.name, prefix))?;
-            for value in [true, false] {
-                let count = index.terms().get(tokens::boolean(wanted.name, value))?;
-                add(&value.to_string(), count.map_or(0, |info| info.doc_freq as u64));
-            }
-            let (from, to) =
-                (tokens::number_bound(wanted.name, false), tokens::number_bound(wanted.name, true));
-            let mut terms = index.terms().range().ge(&from).lt(&to).into_stream()?;
-            while terms.advance() {
-                if let Some(number) = tokens::number_of(&terms.key()[from.len()..]) {
-                    add(&number.to_string(), terms.value().doc_freq as u64);
+            for name in own() {
+                for value in [true, false] {
+                    let count = index.terms().get(tokens::boolean(name, value))?;
+                    add(&value.to_string(), count.map_or(0, |info| info.doc_freq as u64));
+                }
+                let (from, to) = (tokens::number_bound(name, false), tokens::number_bound(name, true));
+                let mut terms = index.terms().range().ge(&from).lt(&to).into_stream()?;
+                while terms.advance() {
+                    if let Some(number) = tokens::number_of(&terms.key()[from.len()..]) {
+                        add(&number.to_string(), terms.value().doc_freq as u64);
+                    }
                 }
             }
         }
@@ -180,10 +167,8 @@ pub(crate) fn values(part: &PartView, key: &str, prefix: &str, limit: usize) -> 
                 (None, Signal::Logs) => batch.log(row).log.attrs(),
                 (None, _) => batch.span(row).span.attrs(),
             };
-            let mut listed = wanted.of_pair(batch.resource(row), batch.scope(row));
-            if wanted.record {
-                listed.extend(listed_values(attrs, wanted.name));
-            }
+            let mut listed = of_pair(&wanted, batch.resource(row), batch.scope(row));
+            listed.extend(own().flat_map(|name| listed_values(attrs, name)));
             listed.iter().for_each(|value| add(value, 1));
         }
     }

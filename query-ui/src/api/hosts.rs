@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_model::Signal;
-use weir_model::filter::{Key, Level};
+use weir_model::filter::Key;
 use weir_store::{Agg, GroupKey, Matchers, RecordQuery, Series, Snapshot, Table, TimeRange};
 
 use super::Shared;
@@ -101,7 +101,7 @@ pub(crate) async fn hosts(State(app): Shared) -> Result<Json<Hosts>, ApiError> {
 }
 
 async fn services_on(snapshot: &dyn Snapshot, host: &str, range: TimeRange) -> Result<Vec<String>, ApiError> {
-    let query = RecordQuery { filter: is(Key::Attr(Level::Resource, HOST.to_owned()), host), range };
+    let query = RecordQuery { filter: is(Key::Attr(format!("resource.{HOST}")), host), range };
     let mut names = BTreeSet::new();
     for signal in [Signal::Spans, Signal::Logs] {
         let agg = Agg::Groups { by: GroupKey::Service, limit: SERVICES_MAX };

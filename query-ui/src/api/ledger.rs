@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_model::filter::{Filter, Key, Level};
+use weir_model::filter::{Filter, Key};
 use weir_model::{Incarnation, Signal, identity};
 use weir_store::{Agg, GroupKey, LedgerRow, RangeSet, RecordQuery, Snapshot, Table, TimeRange};
 
@@ -169,7 +169,7 @@ async fn records_by_source(
 
 /// The name that a source's records bear; empty where there are none.
 async fn path_of(snapshot: &dyn Snapshot, incarnation: Incarnation) -> Result<String, ApiError> {
-    let key = Key::Attr(Level::Resource, identity::INCARNATION.to_owned());
+    let key = Key::Attr(format!("resource.{}", identity::INCARNATION));
     let query = RecordQuery { filter: is(key, &incarnation.to_string()), range: TimeRange::ALL };
     let page = snapshot.logs(&query, 1, None).await?;
     let name = page.items.first().and_then(|log| {

@@ -150,6 +150,7 @@ fn spans(day: &impl Fn(u64) -> u64) -> Vec<(&'static str, Vec<Value>)> {
                 int("big", 9_007_199_254_740_992),
                 text("http.response.status_code", "500"),
                 double("ratio", -0.25),
+                text("span.kept", "a"),
             ],
             ..span(ALONE, 9, 0, "POST /", day(2) + 5 * HOUR, 3)
         },
@@ -216,12 +217,17 @@ fn lines(day: &impl Fn(u64) -> u64) -> Vec<Value> {
         of(line(9, "on the trace alone", bought + 7 * MS, vec![double("n", 7.5)]), BOUGHT, 0),
         // A trace of which only lines came.
         of(
-            line(17, "an orphan", day(2) + HOUR, vec![int("n", 20)]),
+            line(17, "an orphan", day(2) + HOUR, vec![int("n", 20), text("log.kept", "a")]),
             "000000000000000000000000000000aa",
             0xa1,
         ),
         of(
-            line(9, "another orphan", day(2) + HOUR + MS, vec![int("n", 100)]),
+            line(
+                9,
+                "another orphan",
+                day(2) + HOUR + MS,
+                vec![int("n", 100), text("kept", "a"), text("log.kept", "b")],
+            ),
             "000000000000000000000000000000aa",
             0xa1,
         ),

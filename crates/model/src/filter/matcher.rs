@@ -4,7 +4,7 @@ use regex::Regex;
 
 use super::parse::whole_regex;
 use super::text::words;
-use super::{Cond, Filter, Key, Level, Number, Operand, ParseError, Test, Text, TraceKey};
+use super::{Cond, Filter, Key, Level, Number, Operand, ParseError, Test, Text, TraceKey, places};
 use crate::otlp::{Attrs, LogRef, Resource, Scope, SpanRef, Value};
 use std::cmp::Ordering;
 
@@ -193,18 +193,14 @@ fn on_record(record: Record<'_, '_>, key: &Key, check: &Check) -> bool {
                 verdict.value(value);
             }
         }
-        Key::Attr(level, name) => {
-            let mut each = |attrs: Attrs<'_>| {
-                attrs.iter().filter(|a| a.key == name).for_each(|a| verdict.value(a.value))
-            };
-            if matches!(level, Level::Any | Level::Record) {
-                each(attrs);
-            }
-            if matches!(level, Level::Any | Level::Resource) {
-                each(resource.attrs());
-            }
-            if matches!(level, Level::Any | Level::Scope) {
-                each(scope.attrs());
+        Key::Attr(key) => {
+            for (level, name) in places(key) {
+                let attrs = match level {
+                    Level::Resource => resource.attrs(),
+                    Level::Scope => scope.attrs(),
+                    Level::Record => attrs,
+                };
+                attrs.iter().filter(|a| a.key == name).for_each(|a| verdict.value(a.value));
             }
         }
         Key::Trace(_) => {}

@@ -3,7 +3,8 @@
 //! One meaning for every engine, for live tail and for rules. [`Filter::parse`] reads what a person wrote, [`Matcher`] decides for one record.
 //! An engine may find candidates any way it likes, but [`Matcher::matches`] has the last word.
 //!
-//! - A bare attribute key is looked for in the record, its scope and its resource; a prefix `resource.`, `scope.`, `span.` or `log.` names one.
+//! - An attribute key is looked for in the record, its scope and its resource. One that begins with `resource.`, `scope.`, `span.` or `log.` also
+//!   means what is called by the rest in that place: [`places`].
 //! - `!=` and `!~` hold only for records that have the key; `NOT k = v` also for those without.
 //! - Numbers compare by value, whatever type they have on the wire, exactly; NaN equals nothing.
 
@@ -11,11 +12,13 @@ mod matcher;
 mod needle;
 mod number;
 mod parse;
+mod places;
 mod text;
 
 pub use matcher::{Matcher, Record, TraceFacts};
 pub use number::Number;
 pub use parse::ParseError;
+pub use places::{Level, places};
 pub use text::{AsciiWord, AsciiWords, Words, words};
 
 use std::fmt;
@@ -61,7 +64,8 @@ pub enum Key {
     TraceId,
     SpanId,
     Event,
-    Attr(Level, String),
+    /// An attribute, by its key as it is written: [`places`] says where that is.
+    Attr(String),
     Trace(TraceKey),
 }
 
@@ -74,16 +78,6 @@ pub enum TraceKey {
     Errors,
     Service,
     Entry,
-}
-
-/// Where an attribute stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Level {
-    Any,
-    Resource,
-    Scope,
-    /// The span or log record itself.
-    Record,
 }
 
 /// What is asked of a value.
@@ -201,15 +195,7 @@ impl fmt::Display for Key {
             Key::Trace(TraceKey::Errors) => "trace.errors",
             Key::Trace(TraceKey::Service) => "trace.service",
             Key::Trace(TraceKey::Entry) => "entry",
-            Key::Attr(level, name) => {
-                let prefix = match level {
-                    Level::Any => "",
-                    Level::Resource => "resource.",
-                    Level::Scope => "scope.",
-                    Level::Record => "span.",
-                };
-                return write!(f, "{prefix}{name}");
-            }
+            Key::Attr(key) => key,
         })
     }
 }

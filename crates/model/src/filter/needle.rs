@@ -1,6 +1,6 @@
 //! What must stand in the encoding of every record that satisfies a filter: batches without it need not be decoded.
 
-use super::{Cond, Filter, Key, Test};
+use super::{Cond, Filter, Key, Test, places};
 
 impl Filter {
     /// A text that the encoded record, or its resource or scope, has somewhere as a whole string field if it satisfies the filter; the longest that
@@ -27,7 +27,9 @@ impl Cond {
         let value = value.map(|operand| operand.text.as_str()).filter(|text| !text.contains('\u{fffd}'));
         let key = match &self.key {
             // Also the negative tests want the key to be there.
-            Key::Attr(_, name) => Some(name.as_str()).filter(|name| !name.contains('\u{fffd}')),
+            // Where it may have several names, none of them must be there.
+            Key::Attr(key) => Some(key.as_str())
+                .filter(|key| !key.contains('\u{fffd}') && places(key).all(|(_, name)| name == *key)),
             Key::Service | Key::Operation => None,
             _ => return None,
         };
@@ -52,6 +54,8 @@ mod tests {
         check("k = \"500\"", Some("500"));
         check("vip = true", Some("vip"));
         check("host.name != a", Some("host.name"));
+        check("resource.host.name != a", None);
+        check("resource.host.name = node-1", Some("node-1"));
         check("amount > 5 service = storefront", Some("storefront"));
         check("operation = \"GET /a\" status = error", Some("GET /a"));
         check("service != shop", None);

@@ -11,7 +11,7 @@
 use regex::Regex;
 
 use super::number::parse_duration;
-use super::{Cond, Filter, Key, Level, Number, Operand, Test, Text, TraceKey, words};
+use super::{Cond, Filter, Key, Number, Operand, Test, Text, TraceKey, words};
 use crate::severity::Severity;
 
 /// Nesting of brackets and NOT that is still read.
@@ -395,7 +395,6 @@ fn refuse_value(
 }
 
 fn key(word: &str) -> Key {
-    let level = |level, rest: &str| Key::Attr(level, rest.to_owned());
     match word {
         "service" => Key::Service,
         "operation" => Key::Operation,
@@ -411,12 +410,7 @@ fn key(word: &str) -> Key {
         "trace.errors" => Key::Trace(TraceKey::Errors),
         "trace.service" => Key::Trace(TraceKey::Service),
         "entry" => Key::Trace(TraceKey::Entry),
-        _ => match word.split_once('.') {
-            Some(("resource", rest)) => level(Level::Resource, rest),
-            Some(("scope", rest)) => level(Level::Scope, rest),
-            Some(("span" | "log", rest)) => level(Level::Record, rest),
-            _ => level(Level::Any, word),
-        },
+        _ => Key::Attr(word.to_owned()),
     }
 }
 

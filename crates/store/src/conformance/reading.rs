@@ -2,6 +2,8 @@
 
 use weir_model::Signal;
 use weir_model::filter::Filter;
+use weir_model::otlp::{BodyWriter, LogWriter};
+use weir_transport::Batch;
 
 use super::{Engine, STAGES, Stage, Store, ask, count, query, sample, snapshot, store_with, sync, write};
 use crate::{Agg, Cursor, GroupKey, RecordQuery, StoreErrorKind, StoredLog, Table, TimeRange, TraceQuery};
@@ -13,6 +15,7 @@ pub(super) async fn run(engine: &dyn Engine) {
     for stage in STAGES {
         counts_and_groups(engine, stage).await;
         keys_and_values(engine, stage).await;
+        keys_that_begin_like_levels(engine, stage).await;
         absurd_times(engine, stage).await;
     }
 }
@@ -196,6 +199,66 @@ async fn keys_and_values(engine: &dyn Engine, stage: Stage) {
     check(values(Signal::Logs, "n", "3", 2).await, "3 1, 30 1", false);
     check(values(Signal::Spans, "operation", "G", 9).await, "GET /item 45", true);
     check(values(Signal::Spans, "http.response.status_code", "4", 9).await, "400 12", true);
+}
+
+/// Lines that have `level` or `log.level` or both, and one whose resource has the latter.
+fn named_like_levels() -> Batch {
+    let mut body = BodyWriter::default();
+    body.resource(|a| a.str("service.name", "shop"));
+    body.scope("", "");
+    for (n, attrs) in [
+        &[("level", "own")][..],
+        &[("log.level", "whole")],
+        &[("level", "own"), ("log.level", "whole")],
+        &[("other", "own")],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        body.record(|out| {
+            let mut log = LogWriter::new(out);
+            log.time(1_000 + n as u64);
+            attrs.iter().for_each(|(key, value)| log.attrs().str(key, value));
+        });
+    }
+    body.resource(|a| a.str("log.level", "host"));
+    body.scope("", "");
+    body.record(|out| LogWriter::new(out).time(2_000));
+    sample::batch(Signal::Logs, Vec::new(), body.finish())
+}
+
+async fn keys_that_begin_like_levels(engine: &dyn Engine, stage: Stage) {
+    let store = store_with(engine, stage, &[named_like_levels()]).await;
+    let found = snapshot(store.as_ref()).await;
+    for (filter, expect) in [
+        ("log.level *", 4),
+        ("log.level = own", 2),
+        ("log.level = whole", 2),
+        ("log.level = \"host\"", 1),
+        ("log.level != own", 2),
+        ("NOT log.level = own", 3),
+        ("log.level != none", 4),
+        ("log.level ~ \"(own|host)\"", 3),
+        ("log.level !~ \"w.*\"", 2),
+        ("log.log.level = whole", 2),
+        ("span.level = own", 2),
+        ("level *", 2),
+        ("resource.log.level *", 1),
+        ("resource.level *", 0),
+        ("log.level > 1", 0),
+    ] {
+        let count = count(found.as_ref(), Signal::Logs, &query(filter)).await;
+        assert_eq!(count, expect, "{filter} {stage:?}");
+    }
+    // A record that has both is counted by its own one.
+    let agg = Agg::Groups { by: GroupKey::Attribute("log.level".into()), limit: 9 };
+    let groups = ask!(found.aggregate(Signal::Logs, &query(""), &agg));
+    let Table::Groups { groups, missing, .. } = groups else { panic!("expected groups") };
+    let pairs: Vec<_> = groups.iter().map(|(value, n)| format!("{value} {n}")).collect();
+    assert_eq!((pairs.join(", ").as_str(), missing), ("own 2, host 1, whole 1", 1), "{stage:?}");
+    let values = ask!(found.values(Signal::Logs, "log.level", "", 9));
+    let values: Vec<_> = values.values.iter().map(|(value, n)| format!("{value} {n}")).collect();
+    assert_eq!(values.join(", "), "own 2, whole 2, host 1", "{stage:?}");
 }
 
 /// Times before 1970 as some SDKs send them, 0, and the end of all time: kept, found, in order.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use weir_model::filter::{Filter, Matcher, ParseError, TraceFacts};
+use weir_model::filter::{Filter, Level, Matcher, ParseError, TraceFacts, places};
+use weir_model::otlp::Attrs;
 use weir_model::{Signal, TraceId};
 
 use super::Data;
@@ -163,39 +164,17 @@ fn group_value(record: &Stored, by: &GroupKey) -> Option<String> {
         GroupKey::Status => span.map(|span| span.status.code.name().to_owned()),
         GroupKey::Severity => span.is_none().then(|| record.log().log.severity.level().to_owned()),
         GroupKey::Attribute(key) => {
-            let (level, name) = level_of(key);
-            let wanted = |own: Level| level.is_none_or(|level| level == own);
-            let levels = [
-                (Level::Resource, record.resource().attrs()),
-                (Level::Scope, record.scope().attrs()),
-                (Level::Record, record.attrs()),
-            ];
-            let mut values = levels
-                .iter()
-                .filter(|(level, _)| wanted(*level))
-                .map(|(_, attrs)| attrs.get(name).and_then(value_text));
-            values.find_map(|value| value)
+            places(key).find_map(|(level, name)| attrs_of(record, level).get(name).and_then(value_text))
         }
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Resource,
-    Scope,
-    Record,
-}
-
-/// The level that a key names, and the key behind it.
-fn level_of(key: &str) -> (Option<Level>, &str) {
-    let levels = [
-        ("resource.", Level::Resource),
-        ("scope.", Level::Scope),
-        ("span.", Level::Record),
-        ("log.", Level::Record),
-    ];
-    let named = levels.iter().find_map(|(prefix, level)| Some((Some(*level), key.strip_prefix(prefix)?)));
-    named.unwrap_or((None, key))
+fn attrs_of<'a>(record: &'a Stored, level: Level) -> Attrs<'a> {
+    match level {
+        Level::Resource => record.resource().attrs(),
+        Level::Scope => record.scope().attrs(),
+        Level::Record => record.attrs(),
+    }
 }
 
 fn most_frequent(counts: BTreeMap<String, u64>) -> Vec<(String, u64)> {
@@ -362,8 +341,10 @@ impl Snapshot for MemorySnapshot {
         limit: usize,
     ) -> Result<Values, StoreError> {
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        let (level, name) =
-            if key == "service" { (Some(Level::Resource), "service.name") } else { level_of(key) };
+        let wanted: Vec<(Level, &str)> = match key {
+            "service" => vec![(Level::Resource, "service.name")],
+            key => places(key).collect(),
+        };
         for record in self.all(signal) {
             let mut listed = Vec::new();
             match (key, signal) {
@@ -376,15 +357,8 @@ impl Snapshot for MemorySnapshot {
                     listed.push(record.log().log.event_name.to_owned());
                 }
                 _ => {
-                    let levels = [
-                        (Level::Resource, record.resource().attrs()),
-                        (Level::Scope, record.scope().attrs()),
-                        (Level::Record, record.attrs()),
-                    ];
-                    for (own, attrs) in levels {
-                        if level.is_none_or(|level| level == own) {
-                            listed.extend(listed_values(attrs, name));
-                        }
+                    for (level, name) in &wanted {
+                        listed.extend(listed_values(attrs_of(record, *level), name));
                     }
                 }
             }
