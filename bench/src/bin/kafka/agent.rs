@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const QUIET_LOOKS: u32 = 20;
 
 /// How messages are compressed, with the floor of what the agent does of what each peer does.
-const CODECS: [(&str, f64); 2] = [("zstd", 1.5), ("lz4", 1.7)];
+const CODECS: [(&str, f64); 2] = [("zstd", 2.0), ("lz4", 2.5)];
 
 /// Who sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
