@@ -162,7 +162,9 @@ impl KafkaReceiver {
             .assignment()
             .is_ok_and(|now| now.find_partition(&self.topic, partition as i32).is_some());
         let again = if assigned { self.consumer.incremental_unassign(&bare) } else { Ok(()) };
-        added.and(again).and_then(|()| self.consumer.incremental_assign(&list)).map_err(|error| {
+        // One that was taken away while deliveries were held back is paused still: librdkafka remembers that.
+        let assigned = added.and(again).and_then(|()| self.consumer.incremental_assign(&list));
+        assigned.and_then(|()| self.consumer.resume(&bare)).map_err(|error| {
             ReceiveError::Fatal(format!(
                 "partition {partition} of `{}` can't be assigned: {error}",
                 self.topic

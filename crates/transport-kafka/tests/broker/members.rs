@@ -185,6 +185,23 @@ async fn an_owner_that_holds_keeps_its_lanes() {
     assert_eq!(taken.len(), 1);
     assert_eq!(taken[0].0, given);
     assert!(lanes.contains(&taken[0]) && epoch > taken[0].1);
+
+    // It comes back, and is read again.
+    drop(second);
+    for number in 8..40 {
+        send(&sender, message(number)).await;
+    }
+    loop {
+        match event(&mut first).await {
+            Event::Assigned(lane, _) => {
+                assert_eq!(lane, given);
+                first.seek(lane, Position::default()).await.unwrap();
+            }
+            Event::Data(lane, ..) if lane == given => break,
+            Event::Data(..) => {}
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
 }
 
 /// A store that says that a lane is another's, against the word of the group: it is assigned anew, under a higher epoch.
