@@ -22,8 +22,9 @@ use crate::query::{Candidates, ids, of_kind, of_trace, overlapping, with_text};
 use crate::tokens::{LABEL, METRIC};
 use crate::view::{BODIES, Order, Scan, Search, SortKey, View};
 
-/// States that are kept for the next page of a list.
-const KEPT_VIEWS: usize = 32;
+/// States that are kept for the next page of a list. Few: each holds a context in every shard, of which an engine has 300 a node by default, and other
+/// processes that ask the same engine can't have them back. A list whose state is gone goes on without what was written since.
+const KEPT_VIEWS: usize = 8;
 /// Documents of points of a page of a scan: some megabytes.
 const CHUNKS: usize = 500;
 
@@ -37,6 +38,7 @@ impl Kept {
         if kept.iter().any(|other| other.id == view.id) {
             return;
         }
+        kept.retain(|other| other.is_usable());
         if kept.len() == KEPT_VIEWS {
             kept.pop_front();
         }

@@ -3,16 +3,17 @@
 //! For each life of a file, `read = stored bytes + bytes of holes + pending`, so what is lost can't hide. The agent says what it has read and
 //! why parts of it have no records, the store which ranges it holds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use axum::Json;
 use axum::extract::State;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_model::filter::{Filter, Key};
+use weir_model::filter::Key;
 use weir_model::{Incarnation, Signal, identity};
-use weir_store::{Agg, GroupKey, LedgerRow, RangeSet, RecordQuery, Snapshot, Table, TimeRange};
+use weir_store::{Agg, LedgerRow, RangeSet, RecordQuery, Snapshot, Table, TimeRange, Total};
 
 use super::Shared;
 use super::services::is;
@@ -22,6 +23,8 @@ use crate::params::{Limit, Params, SourcesParams};
 
 /// Sources in one answer.
 const SOURCES: Limit = Limit { name: "limit", default: 1_000, max: 1_000 };
+/// Questions to the store at a time.
+const AT_A_TIME: usize = 8;
 /// Sources before those of an answer.
 const SKIPPED: Limit = Limit { name: "skip", default: 1, max: 1_000_000 };
 
@@ -130,48 +133,54 @@ pub(crate) async fn ledger(
     all.dedup();
     let total = all.len();
 
-    let counts = HashMap::from([
-        (Signal::Logs, records_by_source(snapshot.as_ref(), Signal::Logs, total).await?),
-        (Signal::Spans, records_by_source(snapshot.as_ref(), Signal::Spans, total).await?),
-    ]);
-    let mut named = Vec::with_capacity(total);
-    for incarnation in all {
-        let path = match agents.get(&incarnation) {
-            Some(source) => source.path.clone(),
-            None => path_of(snapshot.as_ref(), incarnation).await?,
-        };
-        named.push((path, incarnation));
-    }
+    let name = async |incarnation| match agents.get(&incarnation) {
+        Some(source) => Ok((source.path.clone(), incarnation)),
+        None => Ok((path_of(snapshot.as_ref(), incarnation).await?, incarnation)),
+    };
+    let named: Result<Vec<_>, ApiError> = stream::iter(all).map(name).buffered(AT_A_TIME).try_collect().await;
+    let mut named = named?;
     named.sort();
+    named.drain(..skipped.min(named.len()));
+    named.truncate(shown);
+    let count = async |(incarnation, signal)| {
+        Ok(((incarnation, signal), records_of(snapshot.as_ref(), signal, incarnation).await?))
+    };
+    let lanes = named.iter().flat_map(|(_, incarnation)| stored.get(incarnation).into_iter().flatten());
+    let wanted: BTreeSet<_> = lanes.map(|row| (row.incarnation, row.lane.signal)).collect();
+    let counts: Result<HashMap<_, _>, ApiError> =
+        stream::iter(wanted).map(count).buffered(AT_A_TIME).try_collect().await;
+    let counts = counts?;
     let source = |(path, incarnation): (String, Incarnation)| {
         let rows = stored.get(&incarnation).map_or(&[][..], Vec::as_slice);
         source(path, incarnation, agents.get(&incarnation), rows, &counts)
     };
     Ok(Json(Ledger {
-        sources: named.into_iter().skip(skipped).take(shown).map(source).collect(),
+        sources: named.into_iter().map(source).collect(),
         total,
         records: app.deps.status.counts().into_iter().map(Records::from).collect(),
     }))
 }
 
-/// Found records by the text of their incarnation.
-async fn records_by_source(
+/// Records of a source that are found. One count of many: grouping all records would read every one of them.
+async fn records_of(
     snapshot: &dyn Snapshot,
     signal: Signal,
-    sources: usize,
-) -> Result<HashMap<String, u64>, ApiError> {
-    let query = RecordQuery { filter: Filter::All, range: TimeRange::ALL };
-    let by = GroupKey::Attribute(format!("resource.{}", identity::INCARNATION));
-    let table = snapshot.aggregate(signal, &query, &Agg::Groups { by, limit: sources.max(1) }).await?;
-    let Table::Groups { groups, .. } = table else { return Err(super::unexpected()) };
-    Ok(groups.into_iter().collect())
+    incarnation: Incarnation,
+) -> Result<u64, ApiError> {
+    let table = snapshot.aggregate(signal, &of(incarnation), &Agg::Count).await?;
+    let Table::Count(Total { value, .. }) = table else { return Err(super::unexpected()) };
+    Ok(value)
+}
+
+/// The records of a source.
+fn of(incarnation: Incarnation) -> RecordQuery {
+    let key = Key::Attr(format!("resource.{}", identity::INCARNATION));
+    RecordQuery { filter: is(key, &incarnation.to_string()), range: TimeRange::ALL }
 }
 
 /// The name that a source's records bear; empty where there are none.
 async fn path_of(snapshot: &dyn Snapshot, incarnation: Incarnation) -> Result<String, ApiError> {
-    let key = Key::Attr(format!("resource.{}", identity::INCARNATION));
-    let query = RecordQuery { filter: is(key, &incarnation.to_string()), range: TimeRange::ALL };
-    let page = snapshot.logs(&query, 1, None).await?;
+    let page = snapshot.logs(&of(incarnation), 1, None).await?;
     let name = page.items.first().and_then(|log| {
         let resource = log.view().resource;
         Some(resource.attrs().get(identity::SOURCE)?.as_str()?.to_owned())
@@ -184,15 +193,14 @@ fn source(
     incarnation: Incarnation,
     agent: Option<&SourceStatus>,
     rows: &[&LedgerRow],
-    counts: &HashMap<Signal, HashMap<String, u64>>,
+    counts: &HashMap<(Incarnation, Signal), u64>,
 ) -> Source {
-    let incarnation = incarnation.to_string();
     let stored: Vec<Stored> = rows
         .iter()
         .map(|row| Stored {
             signal: row.lane.signal.name(),
             bytes: row.ranges.total(),
-            records: counts.get(&row.lane.signal).and_then(|all| all.get(&incarnation)).copied().unwrap_or(0),
+            records: counts.get(&(incarnation, row.lane.signal)).copied().unwrap_or(0),
             ranges: row.ranges.iter().map(|range| RangeBody { start: range.start, end: range.end }).collect(),
         })
         .collect();
@@ -212,7 +220,7 @@ fn source(
     let accounted = known.total() + missing.iter().map(|gap| gap.end - gap.start).sum::<u64>();
     Source {
         path,
-        incarnation,
+        incarnation: incarnation.to_string(),
         read: agent.map(|agent| agent.read),
         acknowledged: agent.map(|agent| agent.acknowledged),
         pending: agent.map(|agent| agent.read.saturating_sub(accounted)),
@@ -256,8 +264,7 @@ mod tests {
             acknowledged: 400,
             holes,
         };
-        let id = row.incarnation.to_string();
-        let counts = HashMap::from([(Signal::Logs, HashMap::from([(id, 12)]))]);
+        let counts = HashMap::from([((row.incarnation, Signal::Logs), 12)]);
         let shown = |agent| {
             let source = source("/a".into(), row.incarnation, agent, &[&row], &counts);
             let holes: Vec<_> = source.holes.iter().map(|hole| (hole.start, hole.end, hole.cause)).collect();
