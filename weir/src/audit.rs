@@ -224,6 +224,15 @@ impl Asker {
         tokio::time::timeout(PATIENCE, exchange).await.with_context(|| format!("{url} does not answer"))?
     }
 
+    async fn agents(&self, bases: &[String]) -> anyhow::Result<Vec<AgentSource>> {
+        let mut sources = Vec::new();
+        for base in bases {
+            let url = format!("{}/ledger", base.trim_end_matches('/'));
+            sources.extend(self.get::<AgentLedger>(&url).await?.sources);
+        }
+        Ok(sources)
+    }
+
     async fn collector(&self, base: &str) -> anyhow::Result<(Vec<CollectorSource>, Vec<Records>)> {
         let mut sources = Vec::new();
         loop {
@@ -245,19 +254,19 @@ impl Asker {
 pub(crate) async fn run(args: AuditArgs) -> anyhow::Result<()> {
     let asker = Asker(Client::builder(TokioExecutor::new()).build_http());
     let begun = Instant::now();
+    // Agents first, and once: what is acknowledged by then is stored, or on its way, while what comes later is always on its way where lines are written.
+    let mut agents = asker.agents(&args.agent).await?;
     loop {
-        // Agents first: what is acknowledged by then is stored, or on its way.
-        let mut agents = Vec::new();
-        for agent in &args.agent {
-            let url = format!("{}/ledger", agent.trim_end_matches('/'));
-            agents.extend(asker.get::<AgentLedger>(&url).await?.sources);
-        }
         let (collector, records) = asker.collector(&args.collector).await?;
         let accounts = accounts(&collector, &agents);
         let on_the_way = accounts.iter().any(|account| account.on_the_way > 0);
         let missing: u64 = accounts.iter().map(Account::missing_bytes).sum();
         if (on_the_way || missing > 0) && begun.elapsed() < args.wait.0 {
             tokio::time::sleep(LOOK_EVERY).await;
+            if missing > 0 {
+                // They may have refused it since.
+                agents = asker.agents(&args.agent).await?;
+            }
             continue;
         }
         report(&accounts, &records, args.all, &mut io::stdout().lock())
