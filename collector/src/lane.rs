@@ -277,7 +277,12 @@ impl SignalLoop {
         self.stats.stored.get_or_create(&self.labels).inc_by(report.stored);
         self.stats.duplicate.get_or_create(&self.labels).inc_by(report.duplicate);
         self.stats.refused.get_or_create(&self.labels).inc_by(report.refused);
-        let letters = report.refusals.into_iter().map(|refusal| letter(lane, refusal)).collect();
+        let letters: Vec<_> = report.refusals.into_iter().map(|refusal| letter(lane, refusal)).collect();
+        if let Some(first) = letters.first() {
+            let (records, position) =
+                (letters.iter().map(|letter| letter.records).sum::<u64>(), first.position);
+            tracing::error!(%lane, %position, records, cause = first.cause, "records can't be stored and go to the dead letters");
+        }
         if !self.keep(letters, shutdown).await {
             return Ok(());
         }
