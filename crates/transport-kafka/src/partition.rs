@@ -121,7 +121,10 @@ pub(crate) fn cut(batch: &Batch, limit: usize) -> Option<Vec<Batch>> {
         // From the last piece to the first: each ends where the next one's records begin.
         let mut end = origin.range.end;
         let mut own: Vec<_> = of.map(|(_, offset, piece)| (*piece, *offset)).collect();
-        if !own.is_sorted() {
+        // Where records do not stand in their order, no range has a piece's records and no others.
+        if !own
+            .is_sorted_by(|(piece, offset), (next, then)| offset < then || (offset == then && piece == next))
+        {
             return None;
         }
         own.dedup_by_key(|(piece, _)| *piece);
@@ -335,6 +338,11 @@ mod tests {
 
     /// Lines of two files, of which each second line becomes two records, and a file of which there is only a range.
     fn long_lines() -> Batch {
+        lines_at(|record| 50 + (record - i64::from(record % 3 == 2)) * 10)
+    }
+
+    /// The same, each record where it is said to start.
+    fn lines_at(start: impl Fn(i64) -> i64) -> Batch {
         let mut body = BodyWriter::default();
         for file in [1, 2] {
             body.resource(|attrs| attrs.str(identity::INCARNATION, &Incarnation(file).to_string()));
@@ -344,7 +352,7 @@ mod tests {
                 body.record(|out| {
                     let mut log = LogWriter::new(out);
                     log.body(&text);
-                    log.attrs().int(identity::OFFSET, 50 + (record - i64::from(record % 3 == 2)) * 10);
+                    log.attrs().int(identity::OFFSET, start(record));
                 });
             }
         }
@@ -379,6 +387,13 @@ mod tests {
         assert_eq!(cut(&batch, usize::MAX), None);
         let alone = Batch { body: pieces[0].body.clone(), origins: pieces[0].origins.clone(), ..batch };
         assert_eq!(cut(&alone, 1_000), None, "what fits is left alone");
+        assert_eq!(cut(&lines_at(|record| 1_000 - record * 10), 1_000), None, "backwards");
+    }
+
+    #[test]
+    fn one_line_of_many_records_stays_whole() {
+        let pieces = cut(&lines_at(|record| 50 + record / 45 * 10), 1_000).expect("it can be cut");
+        assert_eq!(pieces.len(), 4, "two lines of two files");
     }
 
     /// A batch of a line of each file, and nothing of the last one's range.
