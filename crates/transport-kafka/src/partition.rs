@@ -387,7 +387,7 @@ mod tests {
         assert_eq!(cut(&batch, usize::MAX), None);
         let alone = Batch { body: pieces[0].body.clone(), origins: pieces[0].origins.clone(), ..batch };
         assert_eq!(cut(&alone, 1_000), None, "what fits is left alone");
-        assert_eq!(cut(&lines_at(|record| 1_000 - record * 10), 1_000), None, "backwards");
+        assert_eq!(cut(&lines_at(|record| 1_000 - record * 10), 1), None, "backwards, a piece each");
     }
 
     #[test]
