@@ -6,16 +6,18 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use weir_disk::{Disk, read, write_atomic};
 use weir_model::Signal;
 use weir_runtime::Health;
+use weir_runtime::health::GRACE;
 use weir_transport::{Batch, Cause, Event, Lane, Position, ReceiveError, Receiver, SendErrorKind, Sender};
 
 use crate::stats::RelayStats;
@@ -26,6 +28,8 @@ const UNDER_WAY: usize = 16;
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// How often a standing failure is logged.
 const LOG_EVERY: Duration = Duration::from_secs(60);
+/// How often is looked whether anything is taken.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the position is written down.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
@@ -36,8 +40,7 @@ pub struct Relay {
     sender: Arc<dyn Sender>,
     cursor: Cursor,
     stats: Arc<RelayStats>,
-    health: Health,
-    complaint: Arc<Mutex<Option<Instant>>>,
+    progress: Arc<Progress>,
 }
 
 impl Relay {
@@ -49,7 +52,7 @@ impl Relay {
         stats: Arc<RelayStats>,
         health: Health,
     ) -> Self {
-        Self { signal, receiver, sender, cursor, stats, health, complaint: Arc::default() }
+        Self { signal, receiver, sender, cursor, stats, progress: Arc::new(Progress::new(signal, health)) }
     }
 
     /// Sends until the token is cancelled.
@@ -62,15 +65,20 @@ impl Relay {
         let mut made = VecDeque::new();
         let mut waiting: std::vec::IntoIter<(Position, Batch)> = Vec::new().into_iter();
         let mut lane = None;
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            if under_way.is_empty() {
+                self.progress.idle();
+            }
             while under_way.len() < UNDER_WAY
                 && let Some((position, batch)) = waiting.next()
             {
-                let (sender, stats, signal) = (self.sender.clone(), self.stats.clone(), self.signal);
-                let (health, complaint) = (self.health.clone(), self.complaint.clone());
+                let (sender, stats) = (self.sender.clone(), self.stats.clone());
+                let progress = self.progress.clone();
                 made.push_back(batch.arrived);
                 under_way.push_back(async move {
-                    send(signal, sender.as_ref(), batch, &stats, &health, &complaint).await;
+                    send(sender.as_ref(), batch, &stats, &progress).await;
                     position
                 });
             }
@@ -86,6 +94,7 @@ impl Relay {
                 () = tokio::time::sleep_until((self.cursor.saved + SAVE_EVERY).into()), if self.cursor.unsaved => {
                     self.settle(lane).await;
                 }
+                _ = looks.tick(), if !under_way.is_empty() => self.progress.look(self.sender.as_ref()),
                 event = self.receiver.next(), if waiting.len() == 0 => match event {
                     Ok(Event::Assigned(assigned, epoch)) => {
                         lane = Some((assigned, epoch));
@@ -129,19 +138,7 @@ impl Relay {
 }
 
 /// Sends a batch until it is taken, or refused for good.
-async fn send(
-    signal: Signal,
-    sender: &dyn Sender,
-    mut batch: Batch,
-    stats: &RelayStats,
-    health: &Health,
-    complaint: &Mutex<Option<Instant>>,
-) {
-    let part = match signal {
-        Signal::Logs => "forwarding of logs",
-        Signal::Spans => "forwarding of spans",
-        Signal::Metrics => "forwarding of metrics",
-    };
+async fn send(sender: &dyn Sender, mut batch: Batch, stats: &RelayStats, progress: &Progress) {
     let mut attempts = 0_u32;
     loop {
         let bytes = batch.body.len() as u64;
@@ -149,7 +146,7 @@ async fn send(
             Ok(_) => {
                 stats.sent.inc();
                 stats.sent_bytes.inc_by(bytes);
-                health.good(part);
+                progress.answered();
                 return;
             }
             Err(error) => error,
@@ -157,7 +154,8 @@ async fn send(
         let wait = match error.kind {
             SendErrorKind::Refused => {
                 stats.refused.inc();
-                tracing::error!(%signal, bytes, error = error.message, "a batch is refused and dropped");
+                tracing::error!(signal = %progress.signal, bytes, error = error.message, "a batch is refused and dropped");
+                progress.answered();
                 return;
             }
             SendErrorKind::Retry { after } => after.saturating_mul(1 << attempts.min(5)).min(RETRY_MAX),
@@ -165,20 +163,89 @@ async fn send(
             SendErrorKind::Fatal | SendErrorKind::Closed => RETRY_MAX,
         };
         stats.retries.inc();
-        health.bad(part, format!("nothing is taken, the spool keeps it: {}", error.message));
-        complain(signal, &error.message, complaint);
+        progress.failed(&error.message);
         attempts += 1;
         tokio::time::sleep(wait).await;
         batch = *error.batch;
     }
 }
 
-/// Says that sending fails, now and then only: all batches under way meet the same.
-fn complain(signal: Signal, error: &str, last: &Mutex<Option<Instant>>) {
-    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-    if last.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-        tracing::warn!(%signal, error, "nothing is taken from the spool, which keeps it until that works");
-        *last = Some(Instant::now());
+/// How the batches under way fare together. A send that fails says so late, after all that the sender tries by itself, so it is also looked whether any is
+/// answered at all.
+struct Progress {
+    signal: Signal,
+    health: Health,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// When a batch was answered last, or the first of those under way was sent.
+    since: Instant,
+    /// What the last attempt met, if none was answered since.
+    error: Option<String>,
+    complained: Option<Instant>,
+}
+
+impl Progress {
+    fn new(signal: Signal, health: Health) -> Self {
+        let state = State { since: Instant::now(), error: None, complained: None };
+        Self { signal, health, state: Mutex::new(state) }
+    }
+
+    fn part(&self) -> &'static str {
+        match self.signal {
+            Signal::Logs => "forwarding of logs",
+            Signal::Spans => "forwarding of spans",
+            Signal::Metrics => "forwarding of metrics",
+        }
+    }
+
+    /// Nothing is under way.
+    fn idle(&self) {
+        self.state().since = Instant::now();
+    }
+
+    /// A batch was taken, or refused for good: the next hop is there.
+    fn answered(&self) {
+        let mut state = self.state();
+        (state.since, state.error) = (Instant::now(), None);
+        self.health.good(self.part());
+    }
+
+    /// An attempt failed, and is made again.
+    fn failed(&self, error: &str) {
+        let mut state = self.state();
+        state.error = Some(error.to_owned());
+        self.tell(&mut state, error);
+    }
+
+    /// Looks whether anything was answered lately of what is under way.
+    fn look(&self, sender: &dyn Sender) {
+        let mut state = self.state();
+        let waited = state.since.elapsed();
+        if waited >= LOOK_EVERY {
+            let cause = state.error.clone().or_else(|| sender.trouble());
+            let cause = cause.unwrap_or_else(|| format!("no answer for {} s", waited.as_secs()));
+            self.tell(&mut state, &cause);
+        }
+    }
+
+    /// Says that nothing is taken; in the log now and then only, and not of what takes a moment.
+    fn tell(&self, state: &mut State, error: &str) {
+        self.health.bad_since(
+            self.part(),
+            state.since,
+            format!("nothing is taken, the spool keeps it: {error}"),
+        );
+        let is_due = state.complained.is_none_or(|at| at.elapsed() >= LOG_EVERY);
+        if is_due && (state.error.is_some() || state.since.elapsed() >= GRACE) {
+            tracing::warn!(signal = %self.signal, error, "nothing is taken from the spool, which keeps it until that works");
+            state.complained = Some(Instant::now());
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -217,5 +284,92 @@ impl Cursor {
         write_atomic(self.disk.as_ref(), &self.path, self.position.0.to_string().as_bytes())?;
         self.unsaved = false;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use tokio::sync::Semaphore;
+    use weir_disk::RealDisk;
+    use weir_runtime::Metrics;
+    use weir_transport::SendError;
+    use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
+
+    use super::*;
+
+    const PART: &str = "forwarding of logs";
+    /// Longest wait for what a test expects.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A next hop that takes as many batches as there are permits, and answers nothing before that.
+    struct Held {
+        taken: Semaphore,
+        trouble: Option<&'static str>,
+    }
+
+    #[async_trait]
+    impl Sender for Held {
+        async fn send(&self, _: Batch) -> Result<Position, SendError> {
+            self.taken.acquire().await.expect("it is never closed").forget();
+            Ok(Position(0))
+        }
+
+        fn trouble(&self) -> Option<String> {
+            self.trouble.map(str::to_owned)
+        }
+    }
+
+    async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("it never came about: {what}"));
+    }
+
+    /// No attempt has failed yet, and there may be none that does for as long as a sender tries by itself.
+    #[tokio::test]
+    async fn health_tells_of_a_next_hop_that_does_not_answer() {
+        for (trouble, told) in [
+            (
+                Some("Kafka at a:1 can't be reached: refused"),
+                "the spool keeps it: Kafka at a:1 can't be reached: refused",
+            ),
+            (None, "the spool keeps it: no answer for "),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let disk = Arc::new(RealDisk);
+            let log = DiskLog::open(disk.clone(), folder.path(), Signal::Logs, disk_log::Settings::default());
+            let log = log.unwrap();
+            let spool = DiskLogSender::start(log.clone()).unwrap();
+            let batch = || Batch {
+                signal: Signal::Logs,
+                origins: Vec::new(),
+                route: 0,
+                arrived: 1,
+                body: Bytes::new(),
+            };
+            let next = Arc::new(Held { taken: Semaphore::new(0), trouble });
+            let (health, stats) = (Health::default(), Arc::new(RelayStats::register(&Metrics::new())));
+            let cursor = Cursor::open(disk, &folder.path().join("sent")).unwrap();
+            let receiver = Box::new(DiskLogReceiver::new(log));
+            let relay =
+                Relay::new(Signal::Logs, receiver, next.clone(), cursor, stats.clone(), health.clone());
+            let stop = CancellationToken::new();
+            let running = tokio::spawn(relay.run(stop.clone()));
+
+            for _ in 0..2 {
+                spool.send(batch()).await.unwrap();
+                until(told, || health.trouble(PART).is_some_and(|what| what.contains(told))).await;
+                assert_eq!(stats.retries.get(), 0, "it was told before any attempt failed");
+                next.taken.add_permits(1);
+                until("it is well", || health.trouble(PART).is_none()).await;
+            }
+            stop.cancel();
+            running.await.unwrap().unwrap();
+        }
     }
 }

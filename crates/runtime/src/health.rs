@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 /// How long something may go wrong before it is told: one refused attempt is everyday life.
-const GRACE: Duration = Duration::from_secs(5);
+pub const GRACE: Duration = Duration::from_secs(5);
 
 /// What is wrong with all parts of a process. Cloning shares it.
 #[derive(Debug, Clone, Default)]
@@ -48,11 +48,15 @@ pub struct Report {
 impl Health {
     /// A part does not work. Parts are named once in the program, so their number is bounded.
     pub fn bad(&self, part: &'static str, what: impl Into<String>) {
+        self.bad_since(part, Instant::now(), what);
+    }
+
+    /// A part has not worked since some time ago, as is found out only now.
+    pub fn bad_since(&self, part: &'static str, since: Instant, what: impl Into<String>) {
         let mut bad = self.0.bad.lock().unwrap_or_else(PoisonError::into_inner);
-        let what = what.into();
-        bad.entry(part)
-            .and_modify(|trouble| trouble.what.clone_from(&what))
-            .or_insert_with(|| Trouble { since: Instant::now(), what });
+        let trouble = bad.entry(part).or_insert_with(|| Trouble { since, what: String::new() });
+        trouble.since = trouble.since.min(since);
+        trouble.what = what.into();
     }
 
     /// A part works, again or still.
@@ -114,5 +118,20 @@ mod tests {
         assert_eq!((told.reasons[0].part, told.reasons[0].what.as_str()), ("spool", "still full"));
         health.good("spool");
         assert_eq!(later(60).status, "ok");
+    }
+
+    #[test]
+    fn what_is_found_out_late_is_told_at_once() {
+        let health = Health::default();
+        let now = Instant::now() + Duration::from_secs(100);
+        let told = || health.report_at(now).reasons.into_iter().next().map(|reason| reason.seconds);
+        health.bad("spool", "full");
+        health.bad_since("spool", now, "full");
+        assert_eq!(told(), Some(99), "it began before");
+        health.good("spool");
+        health.bad_since("spool", now - Duration::from_secs(4), "full");
+        assert_eq!(told(), None);
+        health.bad_since("spool", now - GRACE, "full");
+        assert_eq!(told(), Some(5));
     }
 }

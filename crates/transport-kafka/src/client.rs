@@ -215,26 +215,25 @@ impl Shared {
 
     /// Puts into words what keeps brokers from answering.
     pub(crate) fn away(&self, context: &Context, code: RDKafkaErrorCode) -> Problem {
-        let brokers = self.config.names();
-        match context.trouble() {
-            Some((known, reason)) if kind(known) == SendErrorKind::Fatal => {
-                let advice = advice(known, &reason);
-                let message = format!("Kafka at {brokers} does not let us in: {reason}{advice}");
-                Problem { kind: SendErrorKind::Fatal, message }
+        if let Some(mut problem) = self.unreachable(context) {
+            if problem.kind != SendErrorKind::Fatal {
+                problem.kind = kind(code);
             }
-            Some((known, reason)) => {
-                let advice = advice(known, &reason);
-                let message = format!("Kafka at {brokers} can't be reached: {reason}{advice}");
-                Problem { kind: kind(code), message }
-            }
-            None => {
-                let advice = advice(code, "");
-                Problem {
-                    kind: kind(code),
-                    message: format!("Kafka at {brokers} does not answer: {code}{advice}"),
-                }
-            }
+            return problem;
         }
+        let (brokers, advice) = (self.config.names(), advice(code, ""));
+        Problem { kind: kind(code), message: format!("Kafka at {brokers} does not answer: {code}{advice}") }
+    }
+
+    /// Puts into words what was told of the connections since the last success, if anything was.
+    pub(crate) fn unreachable(&self, context: &Context) -> Option<Problem> {
+        let (code, reason) = context.trouble()?;
+        let (brokers, advice) = (self.config.names(), advice(code, &reason));
+        let what = match kind(code) {
+            SendErrorKind::Fatal => "does not let us in",
+            _ => "can't be reached",
+        };
+        Some(Problem { kind: kind(code), message: format!("Kafka at {brokers} {what}: {reason}{advice}") })
     }
 }
 

@@ -192,4 +192,8 @@ impl Sender for KafkaSender {
             batch: Box::new(kept),
         })
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.shared.unreachable(&self.shared.context).map(|problem| problem.message)
+    }
 }

@@ -104,6 +104,12 @@ pub struct SendError {
 #[async_trait]
 pub trait Sender: Send + Sync {
     async fn send(&self, batch: Batch) -> Result<Position, SendError>;
+
+    /// What keeps it from its peer, for a person, as far as that is known before the sends under way are answered. It may be over already: only a
+    /// send that is not answered makes it worth telling.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// One sender for each signal.

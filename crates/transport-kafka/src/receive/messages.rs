@@ -6,6 +6,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use weir_model::Signal;
 use weir_model::otlp::validate;
+use weir_model::wire::DecodeError;
 use weir_transport::{Batch, Event, Letter, ReceiveError, SendErrorKind, envelope};
 
 use super::{Held, KafkaReceiver};
@@ -127,7 +128,7 @@ fn sealed<'a>(message: &'a BorrowedMessage<'_>) -> Option<&'a [u8]> {
 
 /// What a message holds.
 fn batch(signal: Signal, message: &BorrowedMessage<'_>) -> Result<Batch, String> {
-    let body = Bytes::copy_from_slice(message.payload().ok_or("it is empty")?);
+    let body = Bytes::copy_from_slice(message.payload().ok_or("not OTLP: the message is empty")?);
     let batch = match sealed(message) {
         Some(sealed) => envelope::read(signal, body, sealed)
             .map_err(|error| format!("its envelope is damaged: {error}"))?,
@@ -137,6 +138,38 @@ fn batch(signal: Signal, message: &BorrowedMessage<'_>) -> Result<Batch, String>
             Batch { signal, origins: Vec::new(), route: 0, arrived, body }
         }
     };
-    validate(signal, &batch.body).map_err(|error| error.to_string())?;
+    validate(signal, &batch.body).map_err(|error| not_otlp(&batch.body, error))?;
     Ok(batch)
+}
+
+/// Why a body is no request, and what to look at: of all that may stand in a topic, JSON is told apart by its beginning, where no protobuf field begins.
+fn not_otlp(body: &[u8], error: DecodeError) -> String {
+    match body.first() {
+        Some(b'{' | b'[') => {
+            "not OTLP: it looks like JSON; whoever writes to this topic has to use the encoding otlp_proto, not otlp_json".into()
+        }
+        _ => format!(
+            "not OTLP: {error}; see whether something else writes to this topic, or with another encoding than otlp_proto"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_otlp_is_told_with_what_to_look_at() {
+        for (body, start, look) in [
+            (&b"not protobuf"[..], "not OTLP: field 13 has the unknown", "another encoding than otlp_proto"),
+            (b"\x0a{\"", "not OTLP: the message ends inside a field", "something else writes to this topic"),
+            (b"{\"resourceLogs\": []}", "not OTLP: it looks like JSON", "not otlp_json"),
+            (b"[1]", "not OTLP: it looks like JSON", "otlp_proto"),
+        ] {
+            for signal in Signal::ALL {
+                let cause = not_otlp(body, validate(signal, body).unwrap_err());
+                assert!(cause.starts_with(start) && cause.contains(look), "{cause}");
+            }
+        }
+    }
 }

@@ -149,6 +149,7 @@ async fn messages_of_strangers() {
     let Event::Poison(_, _, letter) = event(&mut receiver).await else { panic!("it is no batch") };
     assert_eq!((letter.lane, letter.position, letter.records), (lane, Position(2), 0));
     assert_eq!((&letter.body[..], &letter.envelope), (garbage, &None));
+    assert!(letter.cause.starts_with("not OTLP: "), "{}", letter.cause);
     assert_eq!(take(&mut receiver, 1).await, [(Position(3), plain)]);
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use weir_model::Signal;
@@ -13,6 +14,9 @@ use weir_transport::{Event, Position, ReceiveError, Receiver, SendErrorKind, Sen
 use weir_transport_kafka::{Assignment, Config, Kafka};
 
 use crate::{PATIENCE, broker, config, event, open, send, topics};
+
+/// How often is looked for what a test waits for.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// kill -9 of the broker while batches are under way: what was acknowledged comes, in order, and reading goes on across it.
 #[tokio::test(flavor = "multi_thread")]
@@ -71,6 +75,34 @@ async fn a_killed_broker_loses_nothing() {
     for (n, position) in kept {
         assert_eq!(found.get(&position), Some(&n), "it stands where its sender was told");
     }
+}
+
+/// What is sent meanwhile is under way for as long as the sender tries by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_broker_is_away_is_told_while_a_send_is_under_way() {
+    let mut broker = Broker::start(&[]);
+    let kafka = Kafka::new(config(&broker.address(), "away")).unwrap();
+    let sender = kafka.sender(Signal::Logs);
+    send(&sender, numbered(Signal::Logs, 0)).await;
+    assert_eq!(sender.trouble(), None);
+    broker.kill();
+    let mut sent = sender.send(numbered(Signal::Logs, 1));
+    let told = async {
+        loop {
+            match sender.trouble() {
+                Some(told) if told.contains("refused") => break told,
+                _ => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    };
+    let told = tokio::select! {
+        answer = &mut sent => panic!("it is answered first: {answer:?}"),
+        told = tokio::time::timeout(PATIENCE, told) => told.expect("it is told"),
+    };
+    assert!(told.contains(&broker.address()) && told.contains("can't be reached"), "{told}");
+    broker.resume();
+    sent.await.unwrap();
+    assert_eq!(sender.trouble(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
