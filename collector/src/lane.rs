@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_model::Signal;
-use weir_runtime::Health;
+use weir_runtime::{Health, Trouble};
 use weir_store::{Refusal, WriteError, Writer};
 use weir_transport::{
     Batch, Cause, DeadLetters, Epoch, Event, Lane, Letter, Position, ReceiveError, Receiver, envelope,
@@ -24,9 +24,6 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// How often the store is asked to commit where nothing was written: shards are sealed by age and removed by retention then, too.
 const IDLE: Duration = Duration::from_secs(5);
-
-/// How often it is said that reading still fails.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// When what was written is committed.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +55,7 @@ pub(crate) struct SignalLoop {
     unkept: bool,
     /// When the next commit is due.
     due: Instant,
-    /// When it was last said that reading fails.
-    complained: Option<Instant>,
+    reading: Trouble,
 }
 
 impl SignalLoop {
@@ -87,7 +83,7 @@ impl SignalLoop {
             uncommitted: false,
             unkept: false,
             due,
-            complained: None,
+            reading: Trouble::default(),
         }
     }
 
@@ -123,14 +119,18 @@ impl SignalLoop {
             () = tokio::time::sleep_until(self.due) => return Ok(Some(None)),
         };
         match event {
-            Ok(event) => Ok(Some(Some(event))),
+            Ok(event) => {
+                if let Some(lasted) = self.reading.good() {
+                    tracing::info!(signal = %self.signal, seconds = lasted.as_secs(), "reading the log works again");
+                }
+                Ok(Some(Some(event)))
+            }
             Err(ReceiveError::Closed) => Ok(None),
             Err(ReceiveError::Fatal(message)) => bail!(message),
             Err(ReceiveError::Retry(message)) => {
                 self.stats.retries.get_or_create(&self.labels).inc();
-                if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
-                    self.complained = Some(Instant::now());
-                    tracing::warn!(signal = %self.signal, error = %message, "reading the log failed; it is tried again until that works");
+                if let Some(lasted) = self.reading.bad() {
+                    tracing::warn!(signal = %self.signal, seconds = lasted.as_secs(), error = %message, "reading the log fails; it is tried again until that works");
                 }
                 tokio::time::sleep(RETRY).await;
                 Ok(Some(None))

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use weir_query_ui::{
     Deps, Remote, SignalCounts, Source, SourceStatus, StageStatus, StatusReport, StatusSource,
 };
-use weir_runtime::{Health, Metrics};
+use weir_runtime::{Health, Metrics, Trouble};
 use weir_store::State;
 use weir_store_elastic::ElasticReader;
 
@@ -73,16 +73,21 @@ pub(crate) async fn run(args: QueryArgs, config: Config, shutdown: CancellationT
 
 /// Tells health whether the search engine can be asked, until the token is cancelled.
 async fn watch(reader: ElasticReader, health: Health, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let (mut looks, asking) = (tokio::time::interval(LOOK_EVERY), Trouble::default());
     let looking = async {
         loop {
             looks.tick().await;
             // The smallest question that the right to read is enough for.
             match reader.get(FED_FROM).await {
-                Ok(_) => health.good(ENGINE),
+                Ok(_) => {
+                    if let Some(lasted) = asking.good() {
+                        tracing::info!(seconds = lasted.as_secs(), "the search engine can be asked again");
+                    }
+                    health.good(ENGINE);
+                }
                 Err(error) => {
-                    if health.trouble(ENGINE).is_none() {
-                        tracing::warn!(%error, "the search engine can't be asked");
+                    if let Some(lasted) = asking.bad() {
+                        tracing::warn!(seconds = lasted.as_secs(), %error, "the search engine can't be asked");
                     }
                     health.bad(ENGINE, error.to_string());
                 }

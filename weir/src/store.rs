@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 use weir_disk::{read, write_atomic};
 use weir_model::Signal;
 use weir_query_ui::StageStatus;
+use weir_runtime::Trouble;
 use weir_store::{PutError, Reader, Revision, State, Writer};
 use weir_store_elastic::{ElasticReader, ElasticStore, OpenError, Retention};
 use weir_store_tantivy::{Settings, TantivyStore};
@@ -247,12 +248,19 @@ async fn open_embedded(folder: &DataFolder, config: &Config) -> anyhow::Result<S
 
 /// Opens a search engine, which may be starting as well.
 async fn patiently<S>(open: impl AsyncFn() -> Result<S, OpenError>) -> anyhow::Result<S> {
-    let begun = Instant::now();
+    let (begun, opening) = (Instant::now(), Trouble::default());
     loop {
         match open().await {
-            Ok(store) => return Ok(store),
+            Ok(store) => {
+                if let Some(lasted) = opening.good() {
+                    tracing::info!(seconds = lasted.as_secs(), "the search engine can be used now");
+                }
+                return Ok(store);
+            }
             Err(error) if error.is_passing && begun.elapsed() < PATIENCE => {
-                tracing::warn!(%error, "the search engine can't be used yet; it is tried again for a while");
+                if opening.bad().is_some() {
+                    tracing::warn!(%error, "the search engine can't be used yet; it is tried again for {PATIENCE:?}");
+                }
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             Err(error) => return Err(error).context("can't open the store (store.elastic)"),

@@ -18,12 +18,12 @@ pub struct Health(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    bad: Mutex<BTreeMap<&'static str, Trouble>>,
+    bad: Mutex<BTreeMap<&'static str, Failure>>,
     ready: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Trouble {
+struct Failure {
     since: Instant,
     what: String,
 }
@@ -54,9 +54,9 @@ impl Health {
     /// A part has not worked since some time ago, as is found out only now.
     pub fn bad_since(&self, part: &'static str, since: Instant, what: impl Into<String>) {
         let mut bad = self.0.bad.lock().unwrap_or_else(PoisonError::into_inner);
-        let trouble = bad.entry(part).or_insert_with(|| Trouble { since, what: String::new() });
-        trouble.since = trouble.since.min(since);
-        trouble.what = what.into();
+        let failure = bad.entry(part).or_insert_with(|| Failure { since, what: String::new() });
+        failure.since = failure.since.min(since);
+        failure.what = what.into();
     }
 
     /// A part works, again or still.
@@ -67,7 +67,7 @@ impl Health {
     /// What is wrong with a part right now, however short it lasts.
     pub fn trouble(&self, part: &str) -> Option<String> {
         let bad = self.0.bad.lock().unwrap_or_else(PoisonError::into_inner);
-        bad.get(part).map(|trouble| trouble.what.clone())
+        bad.get(part).map(|failure| failure.what.clone())
     }
 
     /// The process takes what it is there for, or does so no longer.
@@ -86,14 +86,14 @@ impl Health {
 
     fn report_at(&self, now: Instant) -> Report {
         let bad = self.0.bad.lock().unwrap_or_else(PoisonError::into_inner);
-        let age = |trouble: &Trouble| now.saturating_duration_since(trouble.since);
+        let age = |failure: &Failure| now.saturating_duration_since(failure.since);
         let reasons: Vec<Reason> = bad
             .iter()
-            .filter(|(_, trouble)| age(trouble) >= GRACE)
-            .map(|(part, trouble)| Reason {
+            .filter(|(_, failure)| age(failure) >= GRACE)
+            .map(|(part, failure)| Reason {
                 part,
-                what: trouble.what.clone(),
-                seconds: age(trouble).as_secs(),
+                what: failure.what.clone(),
+                seconds: age(failure).as_secs(),
             })
             .collect();
         Report { status: if reasons.is_empty() { "ok" } else { "degraded" }, reasons }

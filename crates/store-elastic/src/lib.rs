@@ -42,6 +42,7 @@ use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use weir_model::Signal;
 use weir_model::filter::Filter;
+use weir_runtime::Trouble;
 use weir_store::{Cursor, LedgerRow, Reader, Snapshot, StoreError, TailEvent};
 use weir_transport::{Lane, Position};
 
@@ -160,11 +161,20 @@ impl ElasticStore {
 
     /// Deletes what is too old or too much, again and again.
     pub async fn keep_retaining(self, retention: Retention) {
-        let mut every = tokio::time::interval(retention::EVERY);
+        let (mut every, retaining) = (tokio::time::interval(retention::EVERY), Trouble::default());
         loop {
             every.tick().await;
-            if let Err(error) = self.retain(retention).await {
-                tracing::warn!(%error, "retention can't delete old indices; it is tried again");
+            match self.retain(retention).await {
+                Ok(_) => {
+                    if let Some(lasted) = retaining.good() {
+                        tracing::info!(seconds = lasted.as_secs(), "retention can delete old indices again");
+                    }
+                }
+                Err(error) => {
+                    if let Some(lasted) = retaining.bad() {
+                        tracing::warn!(seconds = lasted.as_secs(), %error, "retention can't delete old indices; it is tried again");
+                    }
+                }
             }
         }
     }

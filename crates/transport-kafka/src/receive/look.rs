@@ -13,6 +13,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use tokio::sync::mpsc;
+use weir_runtime::Trouble;
 use weir_transport::{Cause, Event, Lane, Position, ReceiveError, SendErrorKind};
 
 use super::{Held, KafkaReceiver, OUTRIGHT, connect};
@@ -184,18 +185,43 @@ async fn look_once(
     Ok(Found { partitions: layout.partitions, generation })
 }
 
-/// Tells what the topic is like, at once and now and then.
+/// Tells what the topic is like, at once and now and then. What was found is read on where a later look fails, unless a person must act, so the log alone
+/// is told of that: who receives may be busy, and would hear of it when it is long over.
 pub(super) async fn look(
     shared: Arc<Shared>,
     topic: String,
     generations: Arc<dyn Generations>,
     tell: mpsc::Sender<Result<Found, Problem>>,
 ) {
+    let (mut is_known, looking) = (false, Trouble::default());
     loop {
         let found = look_once(&shared, &topic, generations.as_ref()).await;
         let wait = if found.is_ok() { shared.config.refresh.0 } else { RETRY.min(shared.config.refresh.0) };
-        if tell.send(found).await.is_err() {
-            return;
+        match &found {
+            Err(problem) if is_known && !matches!(problem.kind, SendErrorKind::Fatal) => {
+                if let Some(lasted) = looking.bad() {
+                    let (error, seconds) = (&problem.message, lasted.as_secs());
+                    tracing::warn!(
+                        topic,
+                        seconds,
+                        error,
+                        "what the topic is like can't be told; it is read on as it was"
+                    );
+                }
+            }
+            told => {
+                is_known |= told.is_ok();
+                if tell.send(found).await.is_err() {
+                    return;
+                }
+                if let Some(lasted) = looking.good() {
+                    tracing::info!(
+                        topic,
+                        seconds = lasted.as_secs(),
+                        "what the topic is like can be told again"
+                    );
+                }
+            }
         }
         tokio::time::sleep(wait.max(Duration::from_millis(10))).await;
     }

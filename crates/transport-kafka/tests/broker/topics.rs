@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 use weir_model::Signal;
 use weir_runtime::Period;
 use weir_testkit::kafka::{Admin, Broker, Cluster};
 use weir_transport::conformance::{numbered, take};
 use weir_transport::{Batch, Cause, DeadLetters, Event, Lane, Letter, Position, Receiver, Sender, envelope};
-use weir_transport_kafka::{Assignment, Config, Kafka, KafkaReceiver};
+use weir_transport_kafka::{Assignment, Config, Generation, Generations, Kafka, KafkaReceiver};
 
 use crate::{Counter, PATIENCE, broker, config, event, open, send, topics};
 
@@ -261,4 +263,34 @@ async fn new_partitions_become_lanes() {
     let batch = Batch { origins: Vec::new(), ..numbered(Signal::Logs, 3) };
     send(&Kafka::new(config).unwrap().sender(Signal::Logs), batch).await;
     assert!(matches!(event(&mut receiver).await, Event::Data(at, ..) if at == lane));
+}
+
+/// A store that tells once which topic it is, and is away from then on. Says how often it was asked.
+struct Away(watch::Sender<u64>);
+
+#[async_trait]
+impl Generations for Away {
+    async fn of(&self, _topic: &str, _id: u128) -> Result<Generation, String> {
+        self.0.send_modify(|asked| *asked += 1);
+        match *self.0.borrow() {
+            1 => Ok(Generation { number: 0, is_news: false }),
+            _ => Err("a fault of the test".into()),
+        }
+    }
+}
+
+/// It is read on, and who was busy meanwhile does not hear of it when it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn later_looks_may_fail() {
+    let broker = broker();
+    let kafka = Kafka::new(config(&broker.address(), "unlooked")).unwrap();
+    let (asked, mut looks) = watch::channel(0);
+    let mut receiver = kafka.receiver(Signal::Logs, Assignment::All, Arc::new(Away(asked))).unwrap();
+    let Event::Assigned(lane, _) = event(&mut receiver).await else { panic!("a lane is assigned first") };
+    receiver.seek(lane, Position(0)).await.unwrap();
+    let failed = tokio::time::timeout(PATIENCE, looks.wait_for(|looks| *looks > 2));
+    failed.await.expect("it looks again").expect("the receiver is there");
+    send(&kafka.sender(Signal::Logs), numbered(Signal::Logs, 1)).await;
+    let next = tokio::time::timeout(PATIENCE, receiver.next()).await.expect("something comes");
+    assert!(matches!(next, Ok(Event::Data(..))), "{next:?}");
 }
