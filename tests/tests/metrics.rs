@@ -113,6 +113,7 @@ async fn an_agent_whose_collector_is_away() {
     until(&agent.health().replace("/health", "/ready"), |text| text == "ready\n").await;
     let metrics = until(&agent.metrics(), |text| {
         sample(text, "weir_agent_spool_batches{signal=\"logs\"}") == Some(1.0)
+            && sample(text, "weir_agent_spool_bytes{signal=\"logs\"}").is_some_and(|bytes| bytes > 0.0)
             && sample(text, "weir_agent_forwarding_lag_seconds{signal=\"logs\"}").is_some_and(|lag| lag > 0.0)
     })
     .await;
@@ -147,8 +148,15 @@ async fn the_whole_way_through_kafka_is_timed() {
     let agent = Server::role("agent", &folder.path().join("agent"), &config, &[]).unwrap();
     let sent = |text: &str| sample(text, "weir_agent_sent_batches_total");
     let lag = "weir_agent_forwarding_lag_seconds{signal=\"logs\"}";
-    let in_kafka = |text: &str| sent(text) == Some(1.0) && sample(text, lag) == Some(0.0);
-    check(&until(&agent.metrics(), in_kafka).await);
+    let spool = |text: &str, what: &str| sample(text, &format!("weir_agent_spool_{what}{{signal=\"logs\"}}"));
+    let in_kafka = |text: &str| {
+        let all = [sample(text, lag), spool(text, "batches"), spool(text, "bytes")];
+        sent(text) == Some(1.0) && all == [Some(0.0); 3]
+    };
+    let metrics = until(&agent.metrics(), in_kafka).await;
+    // Nothing waits, and its file is still there.
+    assert!(spool(&metrics, "disk_bytes").is_some_and(|bytes| bytes > 0.0), "{metrics}");
+    check(&metrics);
     let arrived = Instant::now();
     broker.kill();
     broker.resume();

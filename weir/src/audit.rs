@@ -1,4 +1,7 @@
 //! `weir audit`: whether everything that agents had acknowledged is stored, file by file.
+//!
+//! Agents are asked before the collector, so all that they tell of is stored, on its way, or missing. What is stored of what they had not read by then
+//! is left out of the sums.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -25,7 +28,30 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Missing ranges of one source that are listed.
 const RANGES: usize = 5;
 
+/// What the words of a report and the exit codes mean.
+const EXPLAINED: &str = "\
+A source is complete where all that its agent had acknowledged is stored, or was skipped or refused by the agent. What is acknowledged and not stored is \
+on its way where nothing behind it is stored, else it is missing.
+
+Exit codes:
+  0  all sources are complete
+  1  something is missing, or somebody could not be asked
+  3  nothing is missing, and something is on its way still after --wait";
+
+/// Something may be missing or late: nobody can tell yet. The process ends with [`Self::CODE`] then, so that scripts can tell it from a loss.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "something is on its way still after {0}; see whether the collector keeps up, or give --wait more time"
+)]
+pub(crate) struct OnTheWay(Period);
+
+impl OnTheWay {
+    /// 2 is a wrong command line.
+    pub(crate) const CODE: u8 = 3;
+}
+
 #[derive(Debug, Args)]
+#[command(after_help = EXPLAINED)]
 pub(crate) struct AuditArgs {
     /// Where the collector's web UI is.
     #[arg(long, default_value = "http://127.0.0.1:7070")]
@@ -109,11 +135,14 @@ struct Account {
     /// Everything below was read; unknown where its agent was not asked.
     read: Option<u64>,
     acknowledged: Option<u64>,
+    /// Of what was read.
     stored: u64,
     /// Skipped or refused by the agent.
     dropped: u64,
     /// Acknowledged to the agent, behind all that is stored.
     on_the_way: u64,
+    /// Read, and kept by the agent until it is acknowledged.
+    unacknowledged: u64,
     /// Acknowledged, not stored, and what stands behind it is stored.
     missing: Vec<Range<u64>>,
 }
@@ -137,6 +166,9 @@ impl Account {
             .collect();
         let accounted: RangeSet = stored.iter().chain(known.iter()).collect();
         let end = stored.iter().last().map_or(0, |range| range.end);
+        let by_then = read.unwrap_or(u64::MAX);
+        let stored_by_then =
+            stored.iter().map(|range| range.end.min(by_then).saturating_sub(range.start)).sum();
         // Of an agent that was not asked nobody knows what it skipped before the first range.
         let mut at = match read {
             Some(_) => 0,
@@ -161,9 +193,11 @@ impl Account {
             incarnation: incarnation.cloned().unwrap_or_default(),
             read,
             acknowledged,
-            stored: stored.total(),
+            stored: stored_by_then,
             dropped: known.total(),
             on_the_way: below.saturating_sub(end).saturating_sub(dropped_behind),
+            // What is stored was acknowledged, also where the agent tells so only with its next checkpoint.
+            unacknowledged: read.map_or(0, |read| read.saturating_sub(below.max(end))),
             missing,
         }
     }
@@ -172,8 +206,15 @@ impl Account {
         self.missing.iter().map(|range| range.end - range.start).sum()
     }
 
+    fn is_complete(&self) -> bool {
+        self.missing.is_empty() && self.on_the_way == 0
+    }
+
     fn state(&self) -> String {
         let mut parts = Vec::new();
+        if self.is_complete() {
+            parts.push("complete".into());
+        }
         if !self.missing.is_empty() {
             let ranges =
                 self.missing.iter().take(RANGES).map(|range| format!("{}..{}", range.start, range.end));
@@ -181,17 +222,15 @@ impl Account {
             parts.push(format!("MISSING {}{more}", ranges.collect::<Vec<_>>().join(", ")));
         }
         if self.on_the_way > 0 {
-            parts.push(format!("{} on their way", self.on_the_way));
+            parts.push(format!("{} on their way to the store", self.on_the_way));
         }
         if self.dropped > 0 {
             parts.push(format!("{} skipped or refused by the agent", self.dropped));
         }
-        if let (Some(read), Some(acknowledged)) = (self.read, self.acknowledged)
-            && read > acknowledged
-        {
-            parts.push(format!("{} not acknowledged yet", read - acknowledged));
+        if self.unacknowledged > 0 {
+            parts.push(format!("{} not acknowledged yet, the agent keeps them", self.unacknowledged));
         }
-        if parts.is_empty() { "complete".into() } else { parts.join("; ") }
+        parts.join("; ")
     }
 }
 
@@ -278,17 +317,16 @@ pub(crate) async fn run(args: AuditArgs) -> anyhow::Result<()> {
             );
         }
         if on_the_way {
-            bail!(
-                "something is on its way still after {}; see whether the collector keeps up, or give --wait more time",
-                args.wait
-            );
+            return Err(OnTheWay(args.wait).into());
         }
         return Ok(());
     }
 }
 
 fn report(accounts: &[Account], records: &[Records], all: bool, out: &mut impl Write) -> io::Result<()> {
-    let complete = accounts.iter().filter(|account| account.state() == "complete").count();
+    let count = |which: fn(&Account) -> bool| accounts.iter().filter(|account| which(account)).count();
+    let missing = count(|account| !account.missing.is_empty());
+    let on_the_way = count(|account| account.missing.is_empty() && account.on_the_way > 0);
     let shown: Vec<_> = accounts.iter().filter(|account| all || account.state() != "complete").collect();
     if !shown.is_empty() {
         writeln!(out, "{:>14} {:>14} {:>14}  SOURCE", "READ", "ACKNOWLEDGED", "STORED")?;
@@ -299,7 +337,13 @@ fn report(accounts: &[Account], records: &[Records], all: bool, out: &mut impl W
         let (read, acknowledged) = (number(account.read), number(account.acknowledged));
         writeln!(out, "{read:>14} {acknowledged:>14} {:>14}  {path}: {}", account.stored, account.state())?;
     }
-    writeln!(out, "{complete} of {} sources are complete", accounts.len())?;
+    write!(out, "{} of {} sources are complete", count(Account::is_complete), accounts.len())?;
+    for (sources, what) in [(on_the_way, "with something on its way"), (missing, "with something missing")] {
+        if sources > 0 {
+            write!(out, ", {sources} {what}")?;
+        }
+    }
+    writeln!(out)?;
     for row in records {
         writeln!(
             out,
@@ -344,25 +388,37 @@ mod tests {
         let skipped = [(0, 40, "skipped-at-start")];
         for (ranges, agent, missing, on_the_way, state) in [
             (&[(0, 100)][..], Some(read(100, 100, &[])), &[][..], 0, "complete"),
-            (&[(0, 60)], Some(read(120, 100, &[])), &[], 40, "40 on their way; 20 not acknowledged yet"),
+            (
+                &[(0, 60)],
+                Some(read(120, 100, &[])),
+                &[],
+                40,
+                "40 on their way to the store; 20 not acknowledged yet, the agent keeps them",
+            ),
             (&[(0, 30), (50, 100)], Some(read(100, 100, &[])), &[(30, 50)][..], 0, "MISSING 30..50"),
             (&[(30, 100)], Some(read(100, 100, &[])), &[(0, 30)][..], 0, "MISSING 0..30"),
             // Of an agent that was not asked nobody knows what it skipped.
             (&[(30, 50), (60, 100)], None, &[(50, 60)][..], 0, "MISSING 50..60"),
-            (&[(40, 100)], Some(read(100, 100, &skipped)), &[], 0, "40 skipped or refused by the agent"),
+            (
+                &[(40, 100)],
+                Some(read(100, 100, &skipped)),
+                &[],
+                0,
+                "complete; 40 skipped or refused by the agent",
+            ),
             (
                 &[],
                 Some(read(100, 90, &skipped)),
                 &[],
                 50,
-                "50 on their way; 40 skipped or refused by the agent; 10 not acknowledged yet",
+                "50 on their way to the store; 40 skipped or refused by the agent; 10 not acknowledged yet, the agent keeps them",
             ),
             (
                 &[(0, 50)],
                 Some(read(90, 90, &[(60, 70, "refused")])),
                 &[],
                 30,
-                "30 on their way; 10 skipped or refused by the agent",
+                "30 on their way to the store; 10 skipped or refused by the agent",
             ),
         ] {
             let account = &accounts(&[stored(ranges)], agent.as_slice())[0];
@@ -370,7 +426,45 @@ mod tests {
             assert_eq!((&found[..], account.on_the_way), (missing, on_the_way), "{ranges:?} {agent:?}");
             assert_eq!(account.state(), state);
         }
+        // All of it is stored, and the agent does not know yet.
+        let account = &accounts(&[stored(&[(0, 100)])], &[read(100, 60, &[])])[0];
+        assert_eq!((account.state().as_str(), account.stored), ("complete", 100));
+        // More was read, acknowledged and stored since the agent was asked.
+        let account = &accounts(&[stored(&[(0, 130), (130, 150)])], &[read(120, 100, &[])])[0];
+        assert_eq!((account.state().as_str(), account.stored), ("complete", 120));
         let unheard = &accounts(&[], &[read(9, 9, &[])])[0];
         assert_eq!((unheard.on_the_way, unheard.stored), (9, 0), "the collector has not heard of it");
+    }
+
+    #[test]
+    fn the_summary_counts_what_is_not_complete() {
+        let source = |incarnation: &str, ranges, acknowledged| {
+            let (collector, agent) = (stored(ranges), read(120, acknowledged, &[]));
+            let incarnation = incarnation.to_owned();
+            (
+                CollectorSource { incarnation: incarnation.clone(), ..collector },
+                AgentSource { incarnation, ..agent },
+            )
+        };
+        let check = |sources: Vec<(CollectorSource, AgentSource)>, expect: &str| {
+            let (collector, agents): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
+            let mut out = Vec::new();
+            report(&accounts(&collector, &agents), &[], false, &mut out).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            assert_eq!(out.lines().last(), Some(expect), "{out}");
+        };
+        // What is not acknowledged is nothing that the store owes.
+        let complete = source("1", &[(0, 100)], 100);
+        let late = source("2", &[(0, 100)], 110);
+        let lost = source("3", &[(0, 50), (60, 100)], 110);
+        check(vec![complete.clone()], "1 of 1 sources are complete");
+        check(
+            vec![complete.clone(), late.clone()],
+            "1 of 2 sources are complete, 1 with something on its way",
+        );
+        check(
+            vec![complete, late, lost],
+            "1 of 3 sources are complete, 1 with something on its way, 1 with something missing",
+        );
     }
 }

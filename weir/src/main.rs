@@ -75,7 +75,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("weir: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(audit::OnTheWay { .. }) => ExitCode::from(audit::OnTheWay::CODE),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }

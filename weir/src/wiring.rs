@@ -143,8 +143,14 @@ impl Figures for LogFigures {
             Ok(())
         };
         let (gauge, counter) = (MetricType::Gauge, MetricType::Counter);
-        family("bytes", "Bytes that wait on disk for the next hop", gauge, |s| s.bytes)?;
-        family("batches", "Batches that wait on disk for the next hop", gauge, |s| s.next - s.oldest)?;
+        family("bytes", "Bytes that wait for the next hop: not acknowledged by it", gauge, |s| {
+            s.waiting_bytes
+        })?;
+        family("batches", "Batches that wait for the next hop: not acknowledged by it", gauge, |s| {
+            s.waiting
+        })?;
+        let help = "Bytes on disk, with those that the next hop has acknowledged: files are removed whole";
+        family("disk_bytes", help, gauge, |s| s.bytes)?;
         family("appended_batches", "Batches appended", counter, |s| s.appended)?;
         family("failed_writes", "Writes of the disk log that failed", counter, |s| s.failures)?;
         family("corrupt_batches", "Batches that could not be read back", counter, |s| s.corrupt_positions)

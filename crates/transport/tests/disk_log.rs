@@ -159,6 +159,54 @@ async fn nothing_is_kept_in_memory_for_a_reader_that_is_behind() {
     assert!(matches!(gap, Event::Gap(_, _, Cause::Corrupt)), "{gap:?}");
 }
 
+/// Files are removed whole, while what waits goes down with every record that the reader is done with.
+#[tokio::test]
+async fn what_waits_is_what_the_reader_is_not_done_with() {
+    for (segment_bytes, recent_bytes) in [(600, 0), (64 << 20, 0), (600, 1 << 20), (64 << 20, 1 << 20)] {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+        let settings = Settings { segment_bytes, recent_bytes, ..Settings::default() };
+        let mut log = open(&disk, Path::new("/log"), settings.clone());
+        let sender = DiskLogSender::start(log.clone()).unwrap();
+        let mut receiver = at_the_end(&log).await;
+        let mut ends = vec![0];
+        for n in 0..20 {
+            send(&sender, n..n + 1).await;
+            ends.push(log.stats().bytes);
+        }
+        drop(sender);
+        let waits = |log: &DiskLog, from: u64| {
+            let stats = log.stats();
+            let bytes = ends[20] - ends[from as usize];
+            assert_eq!((stats.waiting, stats.waiting_bytes), (20 - from, bytes), "{from} {segment_bytes}");
+            stats.bytes
+        };
+        assert_eq!(take(&mut receiver, 20).await.len(), 20);
+        let mut on_disk = waits(&log, 0);
+        for done in [1, 1, 2, 7, 12] {
+            receiver.done(LANE, weir_transport::Epoch(1), Position(done)).await.unwrap();
+            on_disk = waits(&log, done);
+        }
+        assert!(on_disk > ends[20] - ends[12], "there is more on disk");
+        // Also for a reader that resumes, before it has read anything.
+        drop((receiver, log));
+        log = loop {
+            let settings = Settings { first: Position(12), ..settings.clone() };
+            match DiskLog::open(disk.clone(), Path::new("/log"), Signal::Spans, settings) {
+                Ok(log) => break log,
+                // The writing thread ends.
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(log.stats().waiting, 8);
+        let mut receiver = DiskLogReceiver::new(log.clone());
+        receiver.next().await.unwrap();
+        for from in [15, 12, 20] {
+            receiver.seek(LANE, Position(from)).await.unwrap();
+            waits(&log, from);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_second_owner_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -217,13 +217,15 @@ fn source(
     let missing = gaps(&known, first);
     holes.extend(missing.iter().map(|gap| HoleBody { start: gap.start, end: gap.end, cause: "missing" }));
     holes.sort_by_key(|hole| hole.start);
+    // What is stored was read, also where the agent tells so only with its next checkpoint.
+    let read = agent.map(|agent| agent.read.max(known.iter().last().map_or(0, |range| range.end)));
     let accounted = known.total() + missing.iter().map(|gap| gap.end - gap.start).sum::<u64>();
     Source {
         path,
         incarnation: incarnation.to_string(),
-        read: agent.map(|agent| agent.read),
+        read,
         acknowledged: agent.map(|agent| agent.acknowledged),
-        pending: agent.map(|agent| agent.read.saturating_sub(accounted)),
+        pending: read.map(|read| read.saturating_sub(accounted)),
         stored,
         holes,
     }
@@ -257,21 +259,25 @@ mod tests {
             ranges: [100..200, 250..300].into_iter().collect(),
         };
         let holes = vec![Hole { start: 0, end: 90, cause: "skipped-at-start" }];
-        let agent = SourceStatus {
+        let agent = |read| SourceStatus {
             path: "/a".into(),
             incarnation: row.incarnation,
-            read: 420,
-            acknowledged: 400,
-            holes,
+            read,
+            acknowledged: read - 20,
+            holes: holes.clone(),
         };
         let counts = HashMap::from([((row.incarnation, Signal::Logs), 12)]);
-        let shown = |agent| {
-            let source = source("/a".into(), row.incarnation, agent, &[&row], &counts);
+        let shown = |agent: Option<SourceStatus>| {
+            let source = source("/a".into(), row.incarnation, agent.as_ref(), &[&row], &counts);
             let holes: Vec<_> = source.holes.iter().map(|hole| (hole.start, hole.end, hole.cause)).collect();
-            (holes, source.pending, source.stored[0].bytes, source.stored[0].records)
+            assert_eq!((source.stored[0].bytes, source.stored[0].records), (150, 12));
+            (holes, source.read, source.pending)
         };
         let (skipped, missing) = ((0, 90, "skipped-at-start"), (200, 250, "missing"));
-        assert_eq!(shown(Some(&agent)), (vec![skipped, (90, 100, "missing"), missing], Some(120), 150, 12));
-        assert_eq!(shown(None), (vec![missing], None, 150, 12));
+        let all = vec![skipped, (90, 100, "missing"), missing];
+        assert_eq!(shown(Some(agent(420))), (all.clone(), Some(420), Some(120)));
+        // It has read on since it told.
+        assert_eq!(shown(Some(agent(290))), (all, Some(300), Some(0)));
+        assert_eq!(shown(None), (vec![missing], None, None));
     }
 }

@@ -128,7 +128,7 @@ impl DiskDeadLetters {
         let sent_again = self.sent_again_below();
         let mut cursor = Cursor::at(Position(from.max(self.log.stats().oldest)));
         let end = *self.log.durable.borrow();
-        while let Some(event) = self.log.read(&mut cursor, end)? {
+        while let Some(event) = self.log.read(&mut cursor, end, &mut Vec::new())? {
             // What is damaged was told in the log, and counted.
             let Event::Data(_, _, letters) = event else { continue };
             for (position, batch) in letters {

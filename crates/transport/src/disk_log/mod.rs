@@ -42,6 +42,7 @@ pub use letters::{DiskDeadLetters, KeptLetter};
 pub use receive::DiskLogReceiver;
 
 use crate::{Lane, Position};
+use receive::Cursor;
 use recent::Recent;
 use segment::Segment;
 
@@ -95,6 +96,9 @@ pub struct Stats {
     pub oldest: u64,
     /// Position of the next record.
     pub next: u64,
+    /// Records that the reader is not done with, and their bytes in the files. Files are removed whole, so these are often fewer than those on disk.
+    pub waiting: u64,
+    pub waiting_bytes: u64,
     /// Bytes cut from the end at the start: written, but never acknowledged.
     pub torn_bytes: u64,
     /// Positions lost to damage that were met since the start.
@@ -110,8 +114,23 @@ struct State {
     segments: Vec<Segment>,
     /// The reader is done with everything below.
     done: Position,
+    /// Where what waits for the reader begins: what it was done with, or where it resumed.
+    waits: Cursor,
     recent: Recent,
     stats: Stats,
+}
+
+impl State {
+    /// Bytes of what waits for the reader; of a segment of which it is not known where that begins, all of them.
+    fn waiting_bytes(&self) -> u64 {
+        let Cursor { position, place } = &self.waits;
+        let at = self.segments.partition_point(|segment| segment.first <= *position).saturating_sub(1);
+        let of = |segment: &Segment| match place {
+            Some((first, offset)) if *first == segment.first => segment.len.saturating_sub(*offset),
+            _ => segment.len,
+        };
+        self.segments[at..].iter().map(of).sum()
+    }
 }
 
 /// An open log. Cheap to share; the files are closed and the folder is free when the last sender and receiver are gone.
@@ -154,7 +173,8 @@ impl DiskLog {
         }
         let durable = watch::Sender::new(Position(stats.next));
         let recent = Recent::new(settings.recent_bytes);
-        let state = Mutex::new(State { segments, done: Position(0), recent, stats });
+        let waits = Cursor::at(settings.first);
+        let state = Mutex::new(State { segments, done: Position(0), waits, recent, stats });
         let taken = Condvar::new();
         Ok(Arc::new(Self { signal, dir: dir.into(), disk, settings, state, taken, durable, _lock: lock }))
     }
@@ -167,7 +187,9 @@ impl DiskLog {
         let state = self.state();
         let bytes = state.segments.iter().map(|s| s.len).sum();
         let oldest = state.segments.first().map_or(state.stats.next, |s| s.first.0);
-        Stats { bytes, oldest, segments: state.segments.len() as u64, ..state.stats }
+        let waiting = state.stats.next.saturating_sub(oldest.max(state.waits.position.0));
+        let waiting_bytes = if waiting == 0 { 0 } else { state.waiting_bytes() };
+        Stats { bytes, oldest, waiting, waiting_bytes, segments: state.segments.len() as u64, ..state.stats }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,5 +1,6 @@
 //! Reading: one receiver follows the log from any position.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::DiskLog;
+use super::recent::Entry;
 use super::segment::{self, Found, Segment};
 use crate::{Batch, Cause, Epoch, Event, Fenced, Lane, Position, ReceiveError, Receiver};
 
@@ -17,9 +19,9 @@ const EVENT_BYTES: usize = 4 << 20;
 /// Where the next record stands.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor {
-    position: Position,
+    pub(super) position: Position,
     /// The first position of its segment, and the offset in it, where they are known.
-    place: Option<(Position, u64)>,
+    pub(super) place: Option<(Position, u64)>,
 }
 
 impl Cursor {
@@ -29,8 +31,8 @@ impl Cursor {
     }
 }
 
-/// What was read, and where reading goes on.
-type Read = (Option<Event>, Cursor);
+/// What was read, where each of its batches ends, and where reading goes on.
+type Read = (Option<Event>, Vec<Cursor>, Cursor);
 
 /// Reads a [`DiskLog`], whose one lane is always this receiver's.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub struct DiskLogReceiver {
     log: Arc<DiskLog>,
     durable: watch::Receiver<Position>,
     cursor: Option<Cursor>,
+    /// Where each batch ends that was delivered and that the owner is not done with.
+    ends: VecDeque<Cursor>,
     /// A read under way. A caller that stops waiting for `next` finds it again with the next call.
     reading: Option<JoinHandle<io::Result<Read>>>,
     assigned: bool,
@@ -49,7 +53,7 @@ const EPOCH: Epoch = Epoch(1);
 impl DiskLogReceiver {
     pub fn new(log: Arc<DiskLog>) -> Self {
         let durable = log.durable.subscribe();
-        Self { log, durable, cursor: None, reading: None, assigned: false }
+        Self { log, durable, cursor: None, ends: VecDeque::new(), reading: None, assigned: false }
     }
 
     /// Reads what is durable behind the cursor; `None` where there is nothing yet.
@@ -57,40 +61,48 @@ impl DiskLogReceiver {
         let reading = self.reading.get_or_insert_with(|| {
             let log = self.log.clone();
             tokio::task::spawn_blocking(move || {
-                let event = log.read(&mut cursor, end)?;
-                Ok((event, cursor))
+                let mut ends = Vec::new();
+                let event = log.read(&mut cursor, end, &mut ends)?;
+                Ok((event, ends, cursor))
             })
         });
         let read = reading.await;
         self.reading = None;
-        let (event, cursor) = read
+        let (event, ends, cursor) = read
             .map_err(|error| ReceiveError::Fatal(format!("reading the log failed: {error}")))?
             .map_err(|error| {
                 ReceiveError::Retry(format!("can't read the log {}: {error}", self.log.dir.display()))
             })?;
         self.cursor = Some(cursor);
+        self.ends.extend(ends);
         Ok(event)
     }
 }
 
 impl DiskLog {
-    /// What is kept in memory from a position on, and where reading goes on behind it.
-    fn recent(&self, position: Position) -> Option<(Event, Cursor)> {
+    /// What is kept in memory from a position on, and where reading goes on behind it. Adds where each batch ends.
+    fn recent(&self, position: Position, ends: &mut VecDeque<Cursor>) -> Option<(Event, Cursor)> {
         let mut state = self.state();
         let entries = state.recent.take(position, EVENT_BYTES);
         if position.0 == state.stats.next {
             state.recent.caught_up();
         }
         drop(state);
-        let last = entries.last()?;
+        let end = |entry: &Entry| Cursor { position: entry.position.next(), place: Some(entry.next) };
+        let cursor = end(entries.last()?);
         self.taken.notify_one();
-        let cursor = Cursor { position: last.position.next(), place: Some(last.next) };
+        ends.extend(entries.iter().map(end));
         let batches = entries.into_iter().map(|entry| (entry.position, entry.batch)).collect();
         Some((Event::Data(self.lane(), EPOCH, batches), cursor))
     }
 
-    /// What is durable behind the cursor and before `end`; `None` where there is nothing.
-    pub(super) fn read(&self, cursor: &mut Cursor, end: Position) -> io::Result<Option<Event>> {
+    /// What is durable behind the cursor and before `end`; `None` where there is nothing. Adds where each batch ends.
+    pub(super) fn read(
+        &self,
+        cursor: &mut Cursor,
+        end: Position,
+        ends: &mut Vec<Cursor>,
+    ) -> io::Result<Option<Event>> {
         let lane = self.lane();
         let mut batches: Vec<(Position, Batch)> = Vec::new();
         let mut bytes = 0;
@@ -107,6 +119,7 @@ impl DiskLog {
                     bytes += batch.body.len();
                     batches.push((position, batch));
                     *cursor = Cursor { position: position.next(), place: Some((segment.first, next)) };
+                    ends.push(cursor.clone());
                 }
                 _ if !batches.is_empty() => break,
                 _ => {
@@ -120,6 +133,22 @@ impl DiskLog {
             }
         }
         Ok((!batches.is_empty()).then_some(Event::Data(lane, EPOCH, batches)))
+    }
+
+    /// The position at which a reader resumes, with its place where there is one.
+    fn resume(&self, position: Position) -> io::Result<Cursor> {
+        let at_the_end = {
+            let state = self.state();
+            let last = state.segments.last().map(|segment| (segment.first, segment.len));
+            last.filter(|_| position.0 == state.stats.next)
+        };
+        let place = match at_the_end {
+            Some(place) => Some(place),
+            None => self.locate(&Cursor::at(position))?.map(|(segment, offset, _)| (segment.first, offset)),
+        };
+        let cursor = Cursor { position, place };
+        self.state().waits = cursor.clone();
+        Ok(cursor)
     }
 
     /// Segment and offset of the cursor's record, and the position at which the next segment begins. `None` below the oldest segment.
@@ -158,7 +187,7 @@ impl Receiver for DiskLogReceiver {
             let end = *self.durable.borrow_and_update();
             if let Some(cursor) = self.cursor.clone() {
                 if self.reading.is_none()
-                    && let Some((event, cursor)) = self.log.recent(cursor.position)
+                    && let Some((event, cursor)) = self.log.recent(cursor.position, &mut self.ends)
                 {
                     self.cursor = Some(cursor);
                     return Ok(event);
@@ -182,13 +211,32 @@ impl Receiver for DiskLogReceiver {
                 self.log.dir.display()
             )));
         }
-        self.cursor = Some(Cursor::at(position));
+        let log = self.log.clone();
+        // What can't be read now is told when it is to be read.
+        let found = tokio::task::spawn_blocking(move || log.resume(position)).await;
+        let cursor = found.ok().and_then(Result::ok).unwrap_or_else(|| Cursor::at(position));
+        self.cursor = Some(cursor);
+        self.ends.clear();
         self.reading = None;
         Ok(())
     }
 
     async fn done(&mut self, _lane: Lane, _epoch: Epoch, position: Position) -> Result<(), Fenced> {
+        let mut waits = Cursor::at(position);
+        while let Some(end) = self.ends.front()
+            && end.position <= position
+        {
+            waits.place = end.place.filter(|_| end.position == position);
+            self.ends.pop_front();
+        }
         let log = self.log.clone();
+        {
+            let mut state = log.state();
+            // The same again tells nothing new.
+            if state.waits.position != position {
+                state.waits = waits;
+            }
+        }
         let trimmed = tokio::task::spawn_blocking(move || log.trim(position)).await;
         match trimmed {
             Ok(Ok(())) => {}
