@@ -7,6 +7,8 @@ mod checkpoint;
 pub mod config;
 mod host;
 mod ledger;
+#[cfg(test)]
+mod log_lines;
 mod relay;
 mod stats;
 mod tail;

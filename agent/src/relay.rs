@@ -16,8 +16,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use weir_disk::{Disk, read, write_atomic};
 use weir_model::Signal;
-use weir_runtime::Health;
 use weir_runtime::health::GRACE;
+use weir_runtime::{Health, Trouble};
 use weir_transport::{Batch, Cause, Event, Lane, Position, ReceiveError, Receiver, SendErrorKind, Sender};
 
 use crate::stats::RelayStats;
@@ -26,8 +26,6 @@ use crate::stats::RelayStats;
 const UNDER_WAY: usize = 16;
 /// Longest wait between two attempts.
 const RETRY_MAX: Duration = Duration::from_secs(10);
-/// How often a standing failure is logged.
-const LOG_EVERY: Duration = Duration::from_secs(60);
 /// How often is looked whether anything is taken.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the position is written down.
@@ -41,6 +39,8 @@ pub struct Relay {
     cursor: Cursor,
     stats: Arc<RelayStats>,
     progress: Arc<Progress>,
+    reading: Trouble,
+    saving: Trouble,
 }
 
 impl Relay {
@@ -52,7 +52,9 @@ impl Relay {
         stats: Arc<RelayStats>,
         health: Health,
     ) -> Self {
-        Self { signal, receiver, sender, cursor, stats, progress: Arc::new(Progress::new(signal, health)) }
+        let (progress, reading, saving) =
+            (Progress::new(signal, health), Trouble::default(), Trouble::default());
+        Self { signal, receiver, sender, cursor, stats, progress: Arc::new(progress), reading, saving }
     }
 
     /// Sends until the token is cancelled.
@@ -101,12 +103,19 @@ impl Relay {
                         let from = self.cursor.position;
                         self.receiver.seek(assigned, from).await.with_context(|| format!("can't resume the spool at {from}"))?;
                     }
-                    Ok(Event::Data(_, _, batches)) => waiting = batches.into_iter(),
+                    Ok(Event::Data(_, _, batches)) => {
+                        if let Some(lasted) = self.reading.good() {
+                            tracing::info!(signal = %self.signal, seconds = lasted.as_secs(), "reading the spool works again");
+                        }
+                        waiting = batches.into_iter();
+                    }
                     Ok(Event::Gap(_, range, cause)) => self.gap(range.end.0 - range.start.0, cause),
                     Ok(Event::Poison(..)) => self.gap(1, Cause::Corrupt),
                     Ok(Event::Revoked(..)) => bail!("the spool was taken by another process"),
                     Err(ReceiveError::Retry(message)) => {
-                        tracing::warn!(signal = %self.signal, error = message, "reading the spool failed; it is tried again");
+                        if let Some(lasted) = self.reading.bad() {
+                            tracing::warn!(signal = %self.signal, seconds = lasted.as_secs(), error = message, "reading the spool fails; it is tried again until that works");
+                        }
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                     Err(ReceiveError::Fatal(message)) => bail!(message),
@@ -120,8 +129,13 @@ impl Relay {
     /// Writes down what was sent, and lets the spool forget it.
     async fn settle(&mut self, lane: Option<(Lane, weir_transport::Epoch)>) {
         if let Err(error) = self.cursor.save() {
-            tracing::warn!(%error, "can't write down what was sent; the spool keeps it");
+            if let Some(lasted) = self.saving.bad() {
+                tracing::warn!(signal = %self.signal, seconds = lasted.as_secs(), %error, "can't write down what was sent; the spool keeps it until that works");
+            }
             return;
+        }
+        if let Some(lasted) = self.saving.good() {
+            tracing::info!(signal = %self.signal, seconds = lasted.as_secs(), "what was sent can be written down again");
         }
         // Only what was written down may be removed: the position must never point before the spool's beginning.
         if let Some((lane, epoch)) = lane
@@ -175,6 +189,7 @@ async fn send(sender: &dyn Sender, mut batch: Batch, stats: &RelayStats, progres
 struct Progress {
     signal: Signal,
     health: Health,
+    trouble: Trouble,
     state: Mutex<State>,
 }
 
@@ -183,13 +198,12 @@ struct State {
     since: Instant,
     /// What the last attempt met, if none was answered since.
     error: Option<String>,
-    complained: Option<Instant>,
 }
 
 impl Progress {
     fn new(signal: Signal, health: Health) -> Self {
-        let state = State { since: Instant::now(), error: None, complained: None };
-        Self { signal, health, state: Mutex::new(state) }
+        let state = State { since: Instant::now(), error: None };
+        Self { signal, health, trouble: Trouble::default(), state: Mutex::new(state) }
     }
 
     fn part(&self) -> &'static str {
@@ -208,6 +222,10 @@ impl Progress {
     /// A batch was taken, or refused for good: the next hop is there.
     fn answered(&self) {
         let mut state = self.state();
+        if self.trouble.good().is_some() {
+            let seconds = state.since.elapsed().as_secs();
+            tracing::info!(signal = %self.signal, seconds, "what the spool kept is taken again");
+        }
         (state.since, state.error) = (Instant::now(), None);
         self.health.good(self.part());
     }
@@ -216,31 +234,28 @@ impl Progress {
     fn failed(&self, error: &str) {
         let mut state = self.state();
         state.error = Some(error.to_owned());
-        self.tell(&mut state, error);
+        self.tell(&state, error);
     }
 
     /// Looks whether anything was answered lately of what is under way.
     fn look(&self, sender: &dyn Sender) {
-        let mut state = self.state();
+        let state = self.state();
         let waited = state.since.elapsed();
         if waited >= LOOK_EVERY {
             let cause = state.error.clone().or_else(|| sender.trouble());
             let cause = cause.unwrap_or_else(|| format!("no answer for {} s", waited.as_secs()));
-            self.tell(&mut state, &cause);
+            self.tell(&state, &cause);
         }
     }
 
-    /// Says that nothing is taken; in the log now and then only, and not of what takes a moment.
-    fn tell(&self, state: &mut State, error: &str) {
-        self.health.bad_since(
-            self.part(),
-            state.since,
-            format!("nothing is taken, the spool keeps it: {error}"),
-        );
-        let is_due = state.complained.is_none_or(|at| at.elapsed() >= LOG_EVERY);
-        if is_due && (state.error.is_some() || state.since.elapsed() >= GRACE) {
-            tracing::warn!(signal = %self.signal, error, "nothing is taken from the spool, which keeps it until that works");
-            state.complained = Some(Instant::now());
+    /// Says that nothing is taken; in the log not of what takes a moment.
+    fn tell(&self, state: &State, error: &str) {
+        let what = format!("nothing is taken, the spool keeps it: {error}");
+        self.health.bad_since(self.part(), state.since, what);
+        let lasted = state.since.elapsed();
+        if (state.error.is_some() || lasted >= GRACE) && self.trouble.bad().is_some() {
+            let seconds = lasted.as_secs();
+            tracing::warn!(error, signal = %self.signal, seconds, "nothing is taken from the spool, which keeps it until that works");
         }
     }
 
@@ -292,12 +307,14 @@ mod tests {
     use async_trait::async_trait;
     use bytes::Bytes;
     use tokio::sync::Semaphore;
+    use tokio::task::JoinHandle;
     use weir_disk::RealDisk;
     use weir_runtime::Metrics;
     use weir_transport::SendError;
     use weir_transport::disk_log::{self, DiskLog, DiskLogReceiver, DiskLogSender};
 
     use super::*;
+    use crate::log_lines::log_lines;
 
     const PART: &str = "forwarding of logs";
     /// Longest wait for what a test expects.
@@ -321,6 +338,44 @@ mod tests {
         }
     }
 
+    /// A relay of a spool of its own, to a next hop.
+    struct Rig {
+        spool: DiskLogSender,
+        health: Health,
+        stats: Arc<RelayStats>,
+        stop: CancellationToken,
+        running: JoinHandle<anyhow::Result<()>>,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Rig {
+        fn start(next: Arc<dyn Sender>) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let disk = Arc::new(RealDisk);
+            let settings = disk_log::Settings::default();
+            let log = DiskLog::open(disk.clone(), folder.path(), Signal::Logs, settings).unwrap();
+            let spool = DiskLogSender::start(log.clone()).unwrap();
+            let (health, stats) = (Health::default(), Arc::new(RelayStats::register(&Metrics::new())));
+            let cursor = Cursor::open(disk, &folder.path().join("sent")).unwrap();
+            let receiver = Box::new(DiskLogReceiver::new(log));
+            let relay = Relay::new(Signal::Logs, receiver, next, cursor, stats.clone(), health.clone());
+            let stop = CancellationToken::new();
+            let running = tokio::spawn(relay.run(stop.clone()));
+            Self { spool, health, stats, stop, running, _folder: folder }
+        }
+
+        async fn put(&self) {
+            let signal = Signal::Logs;
+            let batch = Batch { signal, origins: Vec::new(), route: 0, arrived: 1, body: Bytes::new() };
+            self.spool.send(batch).await.unwrap();
+        }
+
+        async fn end(self) {
+            self.stop.cancel();
+            self.running.await.unwrap().unwrap();
+        }
+    }
+
     async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         let waited = tokio::time::timeout(PATIENCE, async {
             while !is_so() {
@@ -340,36 +395,51 @@ mod tests {
             ),
             (None, "the spool keeps it: no answer for "),
         ] {
-            let folder = tempfile::tempdir().unwrap();
-            let disk = Arc::new(RealDisk);
-            let log = DiskLog::open(disk.clone(), folder.path(), Signal::Logs, disk_log::Settings::default());
-            let log = log.unwrap();
-            let spool = DiskLogSender::start(log.clone()).unwrap();
-            let batch = || Batch {
-                signal: Signal::Logs,
-                origins: Vec::new(),
-                route: 0,
-                arrived: 1,
-                body: Bytes::new(),
-            };
             let next = Arc::new(Held { taken: Semaphore::new(0), trouble });
-            let (health, stats) = (Health::default(), Arc::new(RelayStats::register(&Metrics::new())));
-            let cursor = Cursor::open(disk, &folder.path().join("sent")).unwrap();
-            let receiver = Box::new(DiskLogReceiver::new(log));
-            let relay =
-                Relay::new(Signal::Logs, receiver, next.clone(), cursor, stats.clone(), health.clone());
-            let stop = CancellationToken::new();
-            let running = tokio::spawn(relay.run(stop.clone()));
-
+            let rig = Rig::start(next.clone());
             for _ in 0..2 {
-                spool.send(batch()).await.unwrap();
-                until(told, || health.trouble(PART).is_some_and(|what| what.contains(told))).await;
-                assert_eq!(stats.retries.get(), 0, "it was told before any attempt failed");
+                rig.put().await;
+                until(told, || rig.health.trouble(PART).is_some_and(|what| what.contains(told))).await;
+                assert_eq!(rig.stats.retries.get(), 0, "it was told before any attempt failed");
                 next.taken.add_permits(1);
-                until("it is well", || health.trouble(PART).is_none()).await;
+                until("it is well", || rig.health.trouble(PART).is_none()).await;
             }
-            stop.cancel();
-            running.await.unwrap().unwrap();
+            rig.end().await;
         }
+    }
+
+    /// A next hop that takes the attempts that it is told to, and refuses the others for a moment.
+    struct Told(Mutex<VecDeque<bool>>);
+
+    #[async_trait]
+    impl Sender for Told {
+        async fn send(&self, batch: Batch) -> Result<Position, SendError> {
+            match self.0.lock().unwrap().pop_front().expect("no more attempts than that") {
+                true => Ok(Position(0)),
+                false => Err(SendError {
+                    kind: SendErrorKind::Retry { after: Duration::from_millis(1) },
+                    message: "away".into(),
+                    batch: Box::new(batch),
+                }),
+            }
+        }
+    }
+
+    /// Of several batches under way one may fail when another has been taken already.
+    #[tokio::test]
+    async fn the_log_tells_once_that_nothing_is_taken_and_once_that_it_is_again() {
+        let (lines, _guard) = log_lines();
+        let rig =
+            Rig::start(Arc::new(Told(Mutex::new([true, false, false, false, true, false, true].into()))));
+        for _ in 0..3 {
+            rig.put().await;
+        }
+        until("all is sent", || rig.stats.sent.get() == 3).await;
+        rig.end().await;
+        let expect = [
+            " WARN nothing is taken from the spool, which keeps it until that works error=\"away\" signal=logs",
+            " INFO what the spool kept is taken again signal=logs",
+        ];
+        assert_eq!(lines.get(), expect);
     }
 }

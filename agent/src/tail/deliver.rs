@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use weir_model::Signal;
-use weir_runtime::Health;
+use weir_runtime::{Health, Trouble};
 use weir_transport::{Batch, SendErrorKind, Sender, Senders};
 
 use super::watch::Wake;
@@ -17,8 +17,6 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// How often is looked how long it has been.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often a standing refusal is logged.
-const LOG_EVERY: u32 = 20;
 
 /// A batch and the number of records in it.
 #[derive(Debug)]
@@ -52,16 +50,17 @@ pub(super) async fn deliver(
     health: Health,
     wake: Arc<Wake>,
 ) {
+    let hop =
+        |sender| Hop { sender, health: &health, trouble: Trouble::default(), late_after: UNACKNOWLEDGED };
+    let (of_logs, of_spans) = (hop(senders.logs.as_ref()), hop(senders.spans.as_ref()));
     while let Some(Sealed { logs, spans, files }) = queue.recv().await {
         let spans = async {
             match spans {
-                Some(spans) => hand_on(senders.spans.as_ref(), spans, &health, UNACKNOWLEDGED).await,
+                Some(spans) => of_spans.hand_on(spans).await,
                 None => Some(0),
             }
         };
-        let (Some(logs), Some(spans)) =
-            tokio::join!(hand_on(senders.logs.as_ref(), logs, &health, UNACKNOWLEDGED), spans)
-        else {
+        let (Some(logs), Some(spans)) = tokio::join!(of_logs.hand_on(logs), spans) else {
             return;
         };
         if done.send(Delivered { files, refused: [(Signal::Logs, logs), (Signal::Spans, spans)] }).is_err() {
@@ -71,65 +70,77 @@ pub(super) async fn deliver(
     }
 }
 
-/// Sends a batch until it is durable. Returns how many records were refused; `None` when nothing more will ever be taken. Health tells of it where it
-/// takes longer than `late_after`.
-async fn hand_on(
-    sender: &dyn Sender,
-    Part { mut batch, records }: Part,
-    health: &Health,
+/// Where one signal's batches go.
+struct Hop<'a> {
+    sender: &'a dyn Sender,
+    health: &'a Health,
+    trouble: Trouble,
+    /// How long a batch may be under way before health tells of it.
     late_after: Duration,
-) -> Option<u64> {
-    let signal = batch.signal;
-    let part = if signal == Signal::Logs { "logs of files" } else { "spans of files" };
-    let begun = Instant::now();
-    let late = || match begun.elapsed() {
-        late if late >= late_after => Some(format!("unacknowledged for {} s", late.as_secs())),
-        _ => None,
-    };
-    let mut attempts = 0;
-    loop {
-        let mut answer = sender.send(batch);
-        let answer = loop {
-            match tokio::time::timeout(LOOK_EVERY.min(late_after), &mut answer).await {
-                Ok(answer) => break answer,
-                Err(_) => late().into_iter().for_each(|late| health.bad(part, late)),
-            }
+}
+
+impl Hop<'_> {
+    /// Sends a batch until it is durable. Returns how many records were refused; `None` when nothing more will ever be taken.
+    async fn hand_on(&self, Part { mut batch, records }: Part) -> Option<u64> {
+        let signal = batch.signal;
+        let part = if signal == Signal::Logs { "logs of files" } else { "spans of files" };
+        let begun = Instant::now();
+        let late = || match begun.elapsed() {
+            late if late >= self.late_after => Some(format!("unacknowledged for {} s", late.as_secs())),
+            _ => None,
         };
-        let error = match answer {
-            Ok(_) => {
-                health.good(part);
-                return Some(0);
-            }
-            Err(error) => error,
-        };
-        match error.kind {
-            SendErrorKind::Retry { after } => {
-                if attempts % LOG_EVERY == 0 {
-                    tracing::warn!(%signal, error = %error.message, "records are not taken; reading waits and the files keep them");
+        let mut attempts = 0;
+        loop {
+            let mut answer = self.sender.send(batch);
+            let answer = loop {
+                match tokio::time::timeout(LOOK_EVERY.min(self.late_after), &mut answer).await {
+                    Ok(answer) => break answer,
+                    Err(_) => late().into_iter().for_each(|late| self.health.bad(part, late)),
                 }
-                let late = late().map_or(String::new(), |late| format!("{late}, "));
-                health.bad(part, format!("{late}not taken: {}", error.message));
-                attempts += 1;
-                tokio::time::sleep(after.saturating_mul(attempts.min(20)).min(RETRY_MAX)).await;
-                batch = *error.batch;
+            };
+            let error = match answer {
+                Ok(_) => {
+                    self.health.good(part);
+                    if let Some(lasted) = self.trouble.good() {
+                        tracing::info!(%signal, seconds = lasted.as_secs(), "records are taken again");
+                    }
+                    return Some(0);
+                }
+                Err(error) => error,
+            };
+            match error.kind {
+                SendErrorKind::Retry { after } => {
+                    if let Some(lasted) = self.trouble.bad() {
+                        let (error, seconds) = (&error.message, lasted.as_secs());
+                        tracing::warn!(error, %signal, seconds, "records are not taken; reading waits and the files keep them");
+                    }
+                    let late = late().map_or(String::new(), |late| format!("{late}, "));
+                    self.health.bad(part, format!("{late}not taken: {}", error.message));
+                    attempts += 1;
+                    tokio::time::sleep(after.saturating_mul(attempts.min(20)).min(RETRY_MAX)).await;
+                    batch = *error.batch;
+                }
+                SendErrorKind::Refused => {
+                    tracing::error!(%signal, records, error = %error.message, "records are refused and dropped");
+                    return Some(records);
+                }
+                SendErrorKind::Fatal => {
+                    self.health.bad(part, format!("can't be sent until a person acts: {}", error.message));
+                    tracing::error!(%signal, error = %error.message, "records can't be sent until a person acts; reading stops");
+                    return None;
+                }
+                SendErrorKind::Closed => return None,
             }
-            SendErrorKind::Refused => {
-                tracing::error!(%signal, records, error = %error.message, "records are refused and dropped");
-                return Some(records);
-            }
-            SendErrorKind::Fatal => {
-                health.bad(part, format!("can't be sent until a person acts: {}", error.message));
-                tracing::error!(%signal, error = %error.message, "records can't be sent until a person acts; reading stops");
-                return None;
-            }
-            SendErrorKind::Closed => return None,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+    use crate::log_lines::log_lines;
     use async_trait::async_trait;
     use bytes::Bytes;
     use tokio::sync::oneshot;
@@ -147,6 +158,46 @@ mod tests {
         }
     }
 
+    fn part() -> Part {
+        let signal = Signal::Logs;
+        let batch = Batch { signal, origins: Vec::new(), route: 0, arrived: 0, body: Bytes::new() };
+        Part { batch, records: 1 }
+    }
+
+    /// Has no room at the first attempt of each batch, as a full log that drains.
+    #[derive(Default)]
+    struct Full(AtomicU64);
+
+    #[async_trait]
+    impl Sender for Full {
+        async fn send(&self, batch: Batch) -> Result<Position, SendError> {
+            match self.0.fetch_add(1, Ordering::Relaxed) % 2 {
+                0 => Err(SendError {
+                    kind: SendErrorKind::Retry { after: Duration::from_millis(1) },
+                    message: "full".into(),
+                    batch: Box::new(batch),
+                }),
+                _ => Ok(Position(0)),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_log_that_drains_is_not_told_with_every_batch() {
+        let (lines, _guard) = log_lines();
+        let (sender, health) = (Full::default(), Health::default());
+        let trouble = Trouble::default();
+        let hop = Hop { sender: &sender, health: &health, trouble, late_after: UNACKNOWLEDGED };
+        for _ in 0..20 {
+            assert_eq!(hop.hand_on(part()).await, Some(0));
+        }
+        let expect = [
+            " WARN records are not taken; reading waits and the files keep them error=\"full\" signal=logs",
+            " INFO records are taken again signal=logs",
+        ];
+        assert_eq!(lines.get(), expect);
+    }
+
     #[tokio::test]
     async fn health_tells_of_what_is_under_way_for_long() {
         for (late_after, expect) in
@@ -156,9 +207,8 @@ mod tests {
             let sender = Slow(std::sync::Mutex::new(Some(told)));
             let health = Health::default();
             let trouble = || health.trouble("logs of files");
-            let batch =
-                Batch { signal: Signal::Logs, origins: Vec::new(), route: 0, arrived: 0, body: Bytes::new() };
-            let sent = hand_on(&sender, Part { batch, records: 1 }, &health, late_after);
+            let hop = Hop { sender: &sender, health: &health, trouble: Trouble::default(), late_after };
+            let sent = hop.hand_on(part());
             let watched = async {
                 while trouble().as_deref() != expect {
                     tokio::time::sleep(Duration::from_millis(5)).await;
