@@ -23,6 +23,9 @@ use crate::forward::Forward;
 use crate::guard::Hosts;
 use crate::{api, assets, forward, guard};
 
+/// How often a query that waits looks whether it does so in vain.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// What handlers share.
 pub(crate) struct App {
     pub(crate) deps: Deps,
@@ -39,6 +42,17 @@ impl App {
     pub(crate) fn now(&self) -> u64 {
         (self.deps.now)()
     }
+
+    /// Waits until whoever has the data is known not to answer. Which that is, and for how long.
+    pub(crate) async fn away(&self) -> String {
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            if let Some(away) = self.deps.status.away() {
+                return away;
+            }
+        }
+    }
 }
 
 #[derive(utoipa::OpenApi)]
@@ -51,7 +65,6 @@ struct Description;
 /// Queries, each documented by being routed.
 fn queries() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(api::status::status))
         .routes(routes!(api::services::services))
         .routes(routes!(api::services::operations))
         .routes(routes!(api::traces::traces))
@@ -73,15 +86,15 @@ fn queries() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::ledger::ledger))
 }
 
-/// A live tail lasts, so it has a limit of its own.
-fn tails() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(api::tail::tail))
+/// What has limits of its own: a live tail lasts, and the status is there where no query is answered.
+fn others() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(api::tail::tail)).routes(routes!(api::status::status))
 }
 
 /// The description that `/api/openapi.json` serves.
 pub fn openapi() -> OpenApi {
     let (_, mut description) = queries().split_for_parts();
-    description.merge(tails().split_for_parts().1);
+    description.merge(others().split_for_parts().1);
     description
 }
 
@@ -98,11 +111,11 @@ pub fn app(config: &Config, deps: Deps, shutdown: CancellationToken) -> Router {
         overview: Mutex::default(),
     });
     let (queries, _) = queries().split_for_parts();
-    let (tails, _) = tails().split_for_parts();
+    let (others, _) = others().split_for_parts();
     let description = openapi();
     let api = queries
         .layer(middleware::from_fn_with_state(app.clone(), guard::limits))
-        .merge(tails)
+        .merge(others)
         .route("/api/openapi.json", get(move || async move { Json(description) }))
         .with_state(app);
     served(config, api, metrics, health)

@@ -38,6 +38,8 @@ impl Deps {
 /// Knows how the process is doing. Implemented by whoever wires the roles.
 pub trait StatusSource: Send + Sync {
     fn report(&self) -> StatusReport;
+    /// Why whoever has the data can't be asked, where that is known without asking; in words.
+    fn away(&self) -> Option<String>;
     /// The files that an agent in this process follows or has followed.
     fn sources(&self) -> Vec<SourceStatus>;
     /// What the collector in this process has counted since it was started, by signal.

@@ -125,6 +125,7 @@ impl From<StoreError> for ApiError {
         match error.kind {
             StoreErrorKind::Query => Self::bad("query", error.message),
             StoreErrorKind::Retry => Self::busy(error.message),
+            StoreErrorKind::Away => Self::away(error.message),
             StoreErrorKind::Broken => {
                 tracing::error!(error = error.message, "a query met damaged data");
                 Self::broken(error.message)
@@ -141,5 +142,24 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_apart() {
+        let check = |kind, status: u16, code: &str| {
+            let response = ApiError::from(StoreError { kind, message: String::new() });
+            assert_eq!((response.status.as_u16(), response.info.code), (status, code), "{kind:?}");
+            let comes_again = response.into_response().headers().contains_key(header::RETRY_AFTER);
+            assert_eq!(comes_again, status == 503, "{kind:?}");
+        };
+        check(StoreErrorKind::Query, 400, "query");
+        check(StoreErrorKind::Retry, 503, "busy");
+        check(StoreErrorKind::Away, 503, "away");
+        check(StoreErrorKind::Broken, 500, "broken");
     }
 }

@@ -96,15 +96,17 @@ pub(crate) async fn hosts(State(hosts): State<Arc<Hosts>>, request: Request, nex
     }
 }
 
-/// Bounds how many queries run, and each one's time, waiting included.
+/// Bounds how many queries run, and each one's time, waiting included. Where whoever has the data is known not to answer none waits for that.
 pub(crate) async fn limits(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let answer = async {
         let _turn = app.turns.acquire().await.expect("never closed");
         next.run(request).await
     };
-    match tokio::time::timeout(app.query_timeout, answer).await {
-        Ok(response) => response,
-        Err(_) => ApiError::busy(format!(
+    tokio::select! {
+        biased;
+        response = answer => response,
+        away = app.away() => ApiError::away(away).into_response(),
+        () = tokio::time::sleep(app.query_timeout) => ApiError::busy(format!(
             "the query took longer than {:?}: narrow its time range or its filter",
             app.query_timeout
         ))

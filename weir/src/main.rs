@@ -6,6 +6,7 @@ mod collector;
 mod config;
 mod control;
 mod dlq;
+mod engine;
 mod explain;
 mod ports;
 mod query;

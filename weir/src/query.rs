@@ -3,28 +3,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
-use weir_query_ui::{
-    Deps, Remote, SignalCounts, Source, SourceStatus, StageStatus, StatusReport, StatusSource,
-};
-use weir_runtime::{Health, Metrics, Trouble};
-use weir_store::State;
-use weir_store_elastic::ElasticReader;
+use weir_query_ui::{Deps, Remote, SignalCounts, Source, SourceStatus, StatusReport, StatusSource};
+use weir_runtime::{Health, Metrics};
+use weir_store_elastic::Nodes;
 
 use crate::config::Config;
+use crate::engine;
 use crate::ports;
-use crate::status::{now, stage};
-use crate::store::{FED_FROM, open_reader};
+use crate::status::now;
+use crate::store::open_reader;
 use crate::wiring::{Parts, ready, say};
-
-/// How often it is looked whether the search engine can be asked.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// The search engine, as health names it.
-const ENGINE: &str = "search engine";
 
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
@@ -51,15 +43,14 @@ pub(crate) async fn run(args: QueryArgs, config: Config, shutdown: CancellationT
         let what =
             format!("{:?} at {}, indices {}-*", reader.family(), elastic.urls.join(" "), elastic.prefix);
         say("store", format_args!("reads {what}"));
-        let status = EngineStatus { started_at: now(), what, health: health.clone() };
-        let deps = Deps::new(
-            Arc::new(reader.clone()),
-            Arc::new(reader.clone()),
-            Arc::new(status),
-            metrics,
-            health.clone(),
-        );
-        parts.spawn(|stop| watch(reader, health, stop));
+        let nodes = reader.nodes();
+        let status = EngineStatus { started_at: now(), what, nodes: nodes.clone(), health: health.clone() };
+        let deps =
+            Deps::new(Arc::new(reader.clone()), Arc::new(reader), Arc::new(status), metrics, health.clone());
+        parts.spawn(|stop| async move {
+            stop.run_until_cancelled(engine::watch(nodes, health)).await;
+            Ok(())
+        });
         Source::Store(Box::new(deps))
     } else {
         say("store", format_args!("asks the collector at {}", config.query.collector));
@@ -71,37 +62,11 @@ pub(crate) async fn run(args: QueryArgs, config: Config, shutdown: CancellationT
     parts.run_until(shutdown, || async {}).await
 }
 
-/// Tells health whether the search engine can be asked, until the token is cancelled.
-async fn watch(reader: ElasticReader, health: Health, stop: CancellationToken) -> anyhow::Result<()> {
-    let (mut looks, asking) = (tokio::time::interval(LOOK_EVERY), Trouble::default());
-    let looking = async {
-        loop {
-            looks.tick().await;
-            // The smallest question that the right to read is enough for.
-            match reader.get(FED_FROM).await {
-                Ok(_) => {
-                    if let Some(lasted) = asking.good() {
-                        tracing::info!(seconds = lasted.as_secs(), "the search engine can be asked again");
-                    }
-                    health.good(ENGINE);
-                }
-                Err(error) => {
-                    if let Some(lasted) = asking.bad() {
-                        tracing::warn!(seconds = lasted.as_secs(), %error, "the search engine can't be asked");
-                    }
-                    health.bad(ENGINE, error.to_string());
-                }
-            }
-        }
-    };
-    stop.run_until_cancelled(looking).await;
-    Ok(())
-}
-
 /// What a process knows that only reads.
 struct EngineStatus {
     started_at: u64,
     what: String,
+    nodes: Nodes,
     health: Health,
 }
 
@@ -110,9 +75,13 @@ impl StatusSource for EngineStatus {
         StatusReport {
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,
-            stages: vec![self.stage()],
+            stages: vec![engine::stage("query", format!("reads {}", self.what), &self.nodes, &self.health)],
             ..StatusReport::default()
         }
+    }
+
+    fn away(&self) -> Option<String> {
+        self.nodes.away()
     }
 
     fn sources(&self) -> Vec<SourceStatus> {
@@ -121,11 +90,5 @@ impl StatusSource for EngineStatus {
 
     fn counts(&self) -> Vec<SignalCounts> {
         Vec::new()
-    }
-}
-
-impl EngineStatus {
-    fn stage(&self) -> StageStatus {
-        stage("query".into(), format!("reads {}", self.what), self.health.trouble(ENGINE))
     }
 }

@@ -105,7 +105,7 @@ impl StatusSource for Status {
                 .map(|_| stage("kafka".into(), "carries what comes".into(), self.health.trouble(KAFKA))),
         );
         stages.extend(Signal::ALL.map(|signal| self.collector(signal)));
-        stages.extend(self.store.stages());
+        stages.extend(self.store.stages(&self.health));
         StatusReport {
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,
@@ -119,6 +119,10 @@ impl StatusSource for Status {
     fn sources(&self) -> Vec<SourceStatus> {
         let sources = self.agent.as_ref().map(View::sources).unwrap_or_default();
         sources.iter().map(source).collect()
+    }
+
+    fn away(&self) -> Option<String> {
+        self.store.away()
     }
 
     fn counts(&self) -> Vec<SignalCounts> {

@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use weir_disk::{read, write_atomic};
 use weir_model::Signal;
 use weir_query_ui::StageStatus;
-use weir_runtime::Trouble;
+use weir_runtime::{Health, Trouble};
 use weir_store::{PutError, Reader, Revision, State, Writer};
 use weir_store_elastic::{ElasticReader, ElasticStore, OpenError, Retention};
 use weir_store_tantivy::{Settings, TantivyStore};
@@ -17,14 +17,15 @@ use weir_transport::{Epoch, Position};
 use weir_transport_kafka::{Assignment, Epochs, Generation, Generations};
 
 use crate::config::Config;
-use crate::status::counted;
+use crate::engine;
+use crate::status::{counted, stage};
 use crate::wiring::{DataFolder, say};
 
 /// How long a search engine may take to answer at the start: it may be starting as well.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Under which key a search engine knows what its positions belong to.
-pub(crate) const FED_FROM: &str = "weir.fed-from";
+const FED_FROM: &str = "weir.fed-from";
 /// Under which key it keeps the number of the last assignment of a lane to a process.
 const LAST_EPOCH: &str = "weir.last-epoch";
 /// Under which keys a store knows which topics its positions are of, with the topic's name behind it.
@@ -38,8 +39,8 @@ pub(crate) enum Store {
     Embedded(TantivyStore),
     Elastic {
         store: ElasticStore,
-        /// Deletes what is too old.
-        _retaining: Arc<Task>,
+        /// Delete what is too old, and tell health whether it answers.
+        _tasks: Arc<[Task; 2]>,
     },
 }
 
@@ -53,9 +54,9 @@ impl Drop for Task {
 }
 
 impl Store {
-    pub(crate) async fn open(folder: &DataFolder, config: &Config) -> anyhow::Result<Self> {
+    pub(crate) async fn open(folder: &DataFolder, config: &Config, health: &Health) -> anyhow::Result<Self> {
         match config.store.elastic.is_used() {
-            true => open_elastic(config).await,
+            true => open_elastic(config, health).await,
             false => open_embedded(folder, config).await,
         }
     }
@@ -131,10 +132,16 @@ impl Store {
         }
     }
 
+    /// Why it can't be asked, where that is known.
+    pub(crate) fn away(&self) -> Option<String> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Elastic { store, .. } => store.nodes().away(),
+        }
+    }
+
     /// What the status page says of it.
-    pub(crate) fn stages(&self) -> Vec<StageStatus> {
-        let stage =
-            |name: String, detail| StageStatus { name, state: "ok".into(), detail, ..StageStatus::default() };
+    pub(crate) fn stages(&self, health: &Health) -> Vec<StageStatus> {
         match self {
             // Metric points have no shards.
             Self::Embedded(store) => [Signal::Logs, Signal::Spans]
@@ -143,14 +150,15 @@ impl Store {
                     let detail =
                         format!("{}, {} removed by retention", counted(stats.shards, "shard"), stats.expired);
                     let records = stats.records - stats.expired;
-                    StageStatus { records, ..stage(format!("store {signal}"), detail) }
+                    StageStatus { records, ..stage(format!("store {signal}"), detail, None) }
                 })
                 .into(),
             Self::Elastic { store, .. } => {
                 let refused = store.refused();
                 let causes = refused.iter().map(|(cause, count)| format!(", {count} refused: {cause}"));
                 let detail = format!("{:?}", store.family()) + &causes.collect::<String>();
-                vec![StageStatus { lost: refused.values().sum(), ..stage("store".into(), detail) }]
+                let stage = engine::stage("store", detail, &store.nodes(), health);
+                vec![StageStatus { lost: refused.values().sum(), ..stage }]
             }
         }
     }
@@ -273,7 +281,7 @@ pub(crate) async fn open_reader(config: &Config) -> anyhow::Result<ElasticReader
     patiently(async || ElasticReader::open(&config.store.elastic).await).await
 }
 
-async fn open_elastic(config: &Config) -> anyhow::Result<Store> {
+async fn open_elastic(config: &Config, health: &Health) -> anyhow::Result<Store> {
     let elastic = &config.store.elastic;
     let store = patiently(async || ElasticStore::open(elastic).await).await?;
     let urls = elastic.urls.join(" ");
@@ -281,5 +289,7 @@ async fn open_elastic(config: &Config) -> anyhow::Result<Store> {
     let retention =
         Retention { age: Some(config.store.retain_age.0), bytes: Some(config.store.retain_bytes.0) };
     let retaining = tokio::spawn(store.clone().keep_retaining(retention));
-    Ok(Store::Elastic { store, _retaining: Arc::new(Task(retaining.abort_handle())) })
+    let watching = tokio::spawn(engine::watch(store.nodes(), health.clone()));
+    let tasks = [retaining.abort_handle(), watching.abort_handle()].map(Task);
+    Ok(Store::Elastic { store, _tasks: Arc::new(tasks) })
 }

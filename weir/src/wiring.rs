@@ -238,7 +238,7 @@ impl Collecting {
         metrics: &Metrics,
         health: &Health,
     ) -> anyhow::Result<Self> {
-        let store = Store::open(folder, config).await?;
+        let store = Store::open(folder, config, health).await?;
         let Entry { senders, receivers, dead_letters, control, watched } = match config.kafka.is_used() {
             true => from_kafka(folder, config, &store).await?,
             false => from_disk(folder, config, &store, metrics).await?,

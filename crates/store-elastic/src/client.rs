@@ -1,10 +1,13 @@
 //! Requests to the nodes of a cluster: one after the other, the next one where one is away.
 //!
+//! A node that has stopped with its connections open answers nothing, and fails nothing for a minute. So all are asked something small again and again
+//! (`look`), and one that gives no answer is the last to be sent anything.
+//!
 //! Plain `application/json` throughout: vendor media types name a major version, and others refuse them.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use elasticsearch::auth::Credentials;
@@ -14,6 +17,8 @@ use elasticsearch::http::headers::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, He
 use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures::future::join_all;
+use parking_lot::Mutex;
 use serde_json::Value;
 use url::Url;
 use weir_runtime::cause::innermost;
@@ -23,6 +28,8 @@ use crate::settings::Config;
 
 /// Longest wait for an answer.
 const ANSWER: Duration = Duration::from_secs(60);
+/// The same for a look. Nodes under load answer what is that small within a second; a pause of one that collects garbage may take some.
+const LOOK: Duration = Duration::from_secs(5);
 /// What engines call it that there is no such index.
 const NO_INDEX: &str = "index_not_found_exception";
 /// Bytes of a message of an engine that are told.
@@ -31,8 +38,82 @@ const REASON_BYTES: usize = 256;
 /// The nodes of a cluster.
 #[derive(Debug)]
 pub(crate) struct Client {
-    nodes: Vec<(String, Transport)>,
+    nodes: Vec<Node>,
     next: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Node {
+    url: String,
+    transport: Transport,
+    heard: Mutex<Heard>,
+}
+
+/// What is known of whether a node answers.
+#[derive(Debug, Default)]
+struct Heard {
+    /// When it gave its last answer.
+    last: Option<Instant>,
+    /// It gave none to the last look.
+    silence: Option<Silence>,
+}
+
+/// That a node does not answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Silence {
+    /// When the first question was sent that has no answer.
+    pub(crate) since: Instant,
+    url: String,
+    /// Where it is more than that.
+    cause: Option<String>,
+}
+
+impl Silence {
+    /// It in words, with how long it lasts.
+    pub(crate) fn told(&self) -> String {
+        let told = format!("{} has not answered for {} s", self.url, self.since.elapsed().as_secs());
+        self.cause.iter().fold(told, |told, cause| told + ": " + cause)
+    }
+}
+
+impl Node {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        within: Option<Duration>,
+    ) -> Result<Answer, elasticsearch::Error> {
+        let body = (!body.is_empty()).then_some(body);
+        let response = self.transport.send(method, path, headers, None::<&()>, body, within).await?;
+        let status = response.status_code().as_u16();
+        let body = response.bytes().await?;
+        *self.heard.lock() = Heard { last: Some(Instant::now()), silence: None };
+        Ok(Answer { status, body })
+    }
+
+    /// Asks something small, and notes where there is no answer.
+    async fn look(&self, path: &str) -> Result<Answer, String> {
+        let begun = Instant::now();
+        let asked = self.send(Method::Get, path, HeaderMap::new(), Bytes::new(), Some(LOOK)).await;
+        let error = match asked {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let cause = (!error.is_timeout()).then(|| innermost(&error));
+        let mut heard = self.heard.lock();
+        // It may have answered what takes longer.
+        if heard.last.is_none_or(|last| last < begun) {
+            let since = heard.silence.as_ref().map_or(begun, |silence| silence.since);
+            heard.silence = Some(Silence { since, url: self.url.clone(), cause: cause.clone() });
+        }
+        Err(cause.unwrap_or_else(|| format!("no answer within {LOOK:?}")))
+    }
+
+    fn is_silent(&self) -> bool {
+        self.heard.lock().silence.is_some()
+    }
 }
 
 /// What an engine answered.
@@ -112,7 +193,7 @@ impl Client {
                 builder = builder.cert_validation(CertificateValidation::Full(ca));
             }
             let transport = builder.build().map_err(|error| unusable(format!("{url}: {error}")))?;
-            nodes.push((url.clone(), transport));
+            nodes.push(Node { url: url.clone(), transport, heard: Mutex::default() });
         }
         if nodes.is_empty() {
             return Err(unusable("no address of a search engine is given".into()));
@@ -147,25 +228,38 @@ impl Client {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, Error> {
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let (count, first) = (self.nodes.len(), self.next.fetch_add(1, Ordering::Relaxed));
+        let mut nodes: Vec<&Node> = (first..).take(count).map(|n| &self.nodes[n % count]).collect();
+        nodes.sort_by_key(|node| node.is_silent());
         let mut problems = Vec::new();
-        for n in 0..self.nodes.len() {
-            let (url, node) = &self.nodes[(first + n) % self.nodes.len()];
-            let body = (!body.is_empty()).then(|| body.clone());
-            let sent = node.send(method, path, headers.clone(), None::<&()>, body, None).await;
-            let read = match sent {
-                Ok(response) => {
-                    let status = response.status_code().as_u16();
-                    response.bytes().await.map(|body| Answer { status, body })
-                }
-                Err(error) => Err(error),
-            };
-            match read {
+        for node in nodes {
+            match node.send(method, path, headers.clone(), body.clone(), None).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => problems.push(format!("{url}: {}", innermost(&error))),
+                Err(error) => problems.push(format!("{}: {}", node.url, innermost(&error))),
             }
         }
         Err(Error::Away(problems.join("; ")))
+    }
+
+    /// Asks all nodes something small at the same time. The answer of the first that gives one.
+    pub(crate) async fn look(&self, path: &str) -> Result<Answer, Error> {
+        let asked = join_all(self.nodes.iter().map(|node| node.look(path))).await;
+        let mut problems = Vec::new();
+        for (node, answer) in self.nodes.iter().zip(asked) {
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(cause) => problems.push(format!("{}: {cause}", node.url)),
+            }
+        }
+        Err(Error::Away(problems.join("; ")))
+    }
+
+    /// The nodes that gave no answer to the last look, and whether that is all of them.
+    pub(crate) fn silences(&self) -> (Vec<Silence>, bool) {
+        let silences: Vec<_> =
+            self.nodes.iter().filter_map(|node| node.heard.lock().silence.clone()).collect();
+        let are_all = silences.len() == self.nodes.len();
+        (silences, are_all)
     }
 }
 
@@ -217,6 +311,40 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let (head, _) = asked(Config::default(), &[format!("http://{free}")]).await;
         assert!(head.starts_with("GET / "), "{head}");
+    }
+
+    /// Whoever is asked next does not wait for one that takes connections and says nothing.
+    #[tokio::test]
+    async fn a_node_that_does_not_answer_is_the_last_to_be_asked() {
+        let frozen = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let urls = [&frozen, &node].map(|of| format!("http://{}", of.local_addr().unwrap()));
+        let client = Client::new(&Config { urls: urls.clone().into(), ..Config::default() }).unwrap();
+        let serve = async {
+            loop {
+                let (mut stream, _) = node.accept().await.unwrap();
+                tokio::spawn(async move {
+                    while stream.read(&mut [0; 1024]).await.is_ok_and(|bytes| bytes > 0) {
+                        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        };
+        let asks = async {
+            assert_eq!(client.look("/").await.unwrap().status, 200);
+            let (silences, are_all) = client.silences();
+            assert!(!are_all && silences.len() == 1, "{silences:?}");
+            let told = silences[0].told();
+            assert!(told.starts_with(&format!("{} has not answered for ", urls[0])), "{told}");
+            for _ in 0..2 {
+                client.ask(Method::Get, "/").await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = serve => {}
+            asked = tokio::time::timeout(ANSWER / 2, asks) => asked.expect("nobody waits for the other"),
+        }
     }
 
     #[tokio::test]

@@ -45,9 +45,8 @@ impl Error {
                     message: "the state that was asked is no longer kept; ask anew".into(),
                 };
             }
-            Self::Away(_) | Self::Missing(_) | Self::Refused { status: 429 | 500..=599, .. } => {
-                StoreErrorKind::Retry
-            }
+            Self::Away(_) => StoreErrorKind::Away,
+            Self::Missing(_) | Self::Refused { status: 429 | 500..=599, .. } => StoreErrorKind::Retry,
             _ => StoreErrorKind::Broken,
         };
         StoreError { kind, message: self.to_string() }

@@ -16,6 +16,7 @@ mod lane;
 mod listing;
 mod live;
 mod meta;
+mod nodes;
 mod patterns;
 mod points;
 mod query;
@@ -56,6 +57,7 @@ use crate::template::Names;
 use crate::view::View;
 
 pub use engine::Family;
+pub use nodes::Nodes;
 pub use reader::ElasticReader;
 pub use retention::Retention;
 pub use settings::Config;
@@ -136,6 +138,11 @@ impl ElasticStore {
     /// Which engine it is.
     pub fn family(&self) -> Family {
         self.inner.reading.family
+    }
+
+    /// Whether its nodes answer.
+    pub fn nodes(&self) -> Nodes {
+        self.inner.reading.nodes()
     }
 
     /// Records that the engine refused and that are lost, by cause, since the store was opened.

@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::engine::Family;
 use crate::error::Error;
 use crate::follow::Follow;
+use crate::nodes::Nodes;
 use crate::reading::Reading;
 use crate::settings::Config;
 use crate::snapshot::matcher;
@@ -43,6 +44,11 @@ impl ElasticReader {
     /// Which engine it is.
     pub fn family(&self) -> Family {
         self.reading.family
+    }
+
+    /// Whether its nodes answer.
+    pub fn nodes(&self) -> Nodes {
+        self.reading.nodes()
     }
 }
 

@@ -11,6 +11,7 @@ use weir_store::{Cursor, LedgerRow, Snapshot, StoreError};
 use crate::client::Client;
 use crate::engine::Family;
 use crate::error::Error;
+use crate::nodes::Nodes;
 use crate::snapshot::{ElasticSnapshot, Kept, Mark};
 use crate::template::Names;
 use crate::view::View;
@@ -43,6 +44,10 @@ impl Reading {
         // Cursors of an earlier process name no view of this one.
         let views = AtomicU64::new(u64::from(rand::random::<u32>()) << 24);
         Ok(Self { client, family, names, kept: Arc::default(), views })
+    }
+
+    pub(crate) fn nodes(&self) -> Nodes {
+        Nodes::new(self.client.clone(), self.names.meta())
     }
 
     /// The state as searches see it now. `fresh` is what the process knows beside it, read before this is called: what gets into a document meanwhile

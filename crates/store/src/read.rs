@@ -20,6 +20,8 @@ pub enum StoreErrorKind {
     Query,
     /// Passing trouble; ask again.
     Retry,
+    /// Whoever has the data does not answer; ask again.
+    Away,
     /// Stored data is damaged, or a part of the store is broken.
     Broken,
 }

@@ -17,6 +17,9 @@ use crate::error::{ApiError, ErrorBody};
 /// How old counted figures may be: the page asks every few seconds, from every open window.
 const OVERVIEW_AGE: Duration = Duration::from_secs(2);
 
+/// How long they may take: the page tells of the rest all the same.
+const OVERVIEW_WITHIN: Duration = Duration::from_secs(10);
+
 /// Figures that take a query.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Overview {
@@ -32,9 +35,10 @@ pub(crate) struct Overview {
 pub(crate) struct Status {
     version: String,
     started_at: String,
-    /// Newest event time of all records; `null` where there are none.
+    /// Newest event time of all records; `null` where there are none, or where that can't be told.
     newest_ns: Option<String>,
-    /// For how long the oldest thing waits that was read or received and can't be searched yet; 0 where all can be, `null` where that is not known.
+    /// For how many milliseconds the oldest thing waits that was read or received and can't be searched yet; 0 where all can be, `null` where this process
+    /// neither reads nor receives, and only reads a search engine.
     behind_ms: Option<u64>,
     /// In the order in which data passes them.
     stages: Vec<Stage>,
@@ -42,8 +46,11 @@ pub(crate) struct Status {
     receivers: Vec<ReceiverAddress>,
     /// The files that an agent in this process looks for.
     globs: Vec<Glob>,
-    services: usize,
-    hosts: usize,
+    /// How many there are; `null` where that can't be told.
+    services: Option<usize>,
+    hosts: Option<usize>,
+    /// Why `newestNs`, `services` and `hosts` can't be told now; `null` where they can.
+    untold: Option<String>,
 }
 
 /// How one stage is doing.
@@ -78,13 +85,13 @@ struct Glob {
 
 #[utoipa::path(get, path = "/api/v1/status", responses(
     (status = 200, body = Status), (status = "default", body = ErrorBody)))]
-pub(crate) async fn status(State(app): Shared) -> Result<Json<Status>, ApiError> {
-    let overview = overview(&app).await?;
+pub(crate) async fn status(State(app): Shared) -> Json<Status> {
+    let (overview, untold) = told(&app).await;
     let report = app.deps.status.report();
-    Ok(Json(Status {
+    Json(Status {
         version: report.version,
         started_at: report.started_at.to_string(),
-        newest_ns: overview.newest.map(|ns| ns.to_string()),
+        newest_ns: overview.and_then(|overview| overview.newest).map(|ns| ns.to_string()),
         behind_ms: report.behind_ms,
         stages: report
             .stages
@@ -104,9 +111,28 @@ pub(crate) async fn status(State(app): Shared) -> Result<Json<Status>, ApiError>
             .map(|receiver| ReceiverAddress { protocol: receiver.protocol, url: receiver.url })
             .collect(),
         globs: report.globs.into_iter().map(|GlobStatus { glob, files }| Glob { glob, files }).collect(),
-        services: overview.services,
-        hosts: overview.hosts,
-    }))
+        services: overview.map(|overview| overview.services),
+        hosts: overview.map(|overview| overview.hosts),
+        untold,
+    })
+}
+
+/// The figures that take a query, or why there are none.
+async fn told(app: &App) -> (Option<Overview>, Option<String>) {
+    let asked = async {
+        let _turn = app.turns.acquire().await.expect("never closed");
+        overview(app).await
+    };
+    let why = tokio::select! {
+        biased;
+        asked = asked => match asked {
+            Ok(overview) => return (Some(overview), None),
+            Err(error) => error.message().to_owned(),
+        },
+        away = app.away() => away,
+        () = tokio::time::sleep(OVERVIEW_WITHIN) => format!("counting takes longer than {OVERVIEW_WITHIN:?}"),
+    };
+    (None, Some(why))
 }
 
 async fn overview(app: &App) -> Result<Overview, ApiError> {

@@ -1,7 +1,8 @@
 /** Calls of the query API. Every failure is an ApiError that says who failed and, for a filter, where. */
 import type * as T from './types';
 
-const BASE = '/api/v1';
+const BASE = '/api/v1',
+  STATUS = '/status';
 
 export class ApiError extends Error {
   constructor(
@@ -34,11 +35,11 @@ export function address(path: string, params: Params = {}): string {
   return BASE + path + (text ? `?${text}` : '');
 }
 
-/** Since when and how often in a row the server has not answered. */
+/** Since when and how often in a row the server has not answered. The status does not count: it is there where nothing else is answered. */
 let outage: { since: number; tries: number } | null = null;
 export const currentOutage = () => outage;
-const failed = () => {
-  outage = { since: outage?.since ?? Date.now(), tries: (outage?.tries ?? 0) + 1 };
+const failed = (path: string) => {
+  if (path !== STATUS) outage = { since: outage?.since ?? Date.now(), tries: (outage?.tries ?? 0) + 1 };
 };
 
 async function get<R>(path: string, params: Params, signal?: AbortSignal): Promise<R> {
@@ -47,11 +48,11 @@ async function get<R>(path: string, params: Params, signal?: AbortSignal): Promi
     res = await fetch(address(path, params), { signal: signal ?? null });
   } catch (cause) {
     if (signal?.aborted) throw cause;
-    failed();
+    failed(path);
     throw new ApiError('connection refused or lost', 0, 'unreachable');
   }
-  if (res.ok || res.status < 500) outage = null;
-  else failed();
+  if (res.status >= 500) failed(path);
+  else if (path !== STATUS) outage = null;
   if (!res.ok) {
     const e = (await res.json().catch(() => null)) as {
       error?: {
@@ -83,7 +84,7 @@ const id = encodeURIComponent;
 type S = AbortSignal;
 
 export const api = {
-  status: (s?: S) => get<T.Status>('/status', {}, s),
+  status: (s?: S) => get<T.Status>(STATUS, {}, s),
   services: (p: Params, s?: S) => get<{ services: T.Service[] }>('/services', p, s),
   operations: (service: string, s?: S) =>
     get<{ operations: T.Operation[] }>(`/services/${id(service)}/operations`, {}, s),

@@ -21,6 +21,7 @@ export interface Stage {
 export interface Status {
   version: string;
   startedAt: string;
+  /** `null` also where it can't be told. */
   newestNs: string | null;
   behindMs: number | null;
   stages: Stage[];
@@ -28,8 +29,10 @@ export interface Status {
   receivers: { protocol: string; url: string }[];
   /** The files that an agent in the server looks for, and how many there are. */
   globs: { glob: string; files: number }[];
-  services: number;
-  hosts: number;
+  services: number | null;
+  hosts: number | null;
+  /** Why figures can't be told. */
+  untold: string | null;
 }
 
 export interface Service {

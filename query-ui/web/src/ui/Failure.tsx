@@ -82,7 +82,7 @@ export function Failure({
     <div className="ban err" role="alert" aria-live="polite">
       <Icon name="warn" />
       <span>
-        <b>{t.unreachable(location.host)}</b>{' '}
+        <b>{e?.status ? t.failed : t.unreachable(location.host)}</b>{' '}
         {loadedAt > 0
           ? t.unreachableBody(why, seconds(now - loadedAt), hourMinuteSecond(loadedAt, zone))
           : `(${why}).`}{' '}

@@ -54,7 +54,8 @@ export default function NoMatch({ signal, q, range, setQ, widen }: Props) {
     slips = seen?.complete ? meant(q, known) : [],
     mend = (of: string, instead: string) =>
       setQ(fromChips(toChips(q).map(c => (c.text === of ? { text: instead } : c))));
-  if (status?.newestNs === null) return <NothingYet receivers={status.receivers} globs={status.globs} />;
+  if (status?.newestNs === null && status.untold === null)
+    return <NothingYet receivers={status.receivers} globs={status.globs} />;
   return (
     <div className="empty">
       <h2>{signal === 'spans' ? t.noTrace(name) : t.noLog(name)}</h2>

@@ -90,7 +90,7 @@ export function StatusBar({ onHelp }: { onHelp: () => void }) {
             aria-controls={open ? 'stages' : undefined}
             title={
               troubled.map(s => `${s.name}: ${s.detail || (t.stateOf[s.state] ?? s.state)}`).join('\n') ||
-              t.stages
+              (data.untold ?? t.stages)
             }
           >
             {trouble ? (
@@ -102,11 +102,11 @@ export function StatusBar({ onHelp }: { onHelp: () => void }) {
               <i className="dot ok" />
             )}
             <span>
-              {data.newestNs === null
+              {data.newestNs === null && data.untold === null
                 ? t.noDataYet
                 : data.behindMs !== null && data.behindMs >= BEHIND_MS
                   ? t.behind(seconds(data.behindMs))
-                  : t.newestAgo(seconds(now - toMs(data.newestNs)))}
+                  : data.newestNs !== null && t.newestAgo(seconds(now - toMs(data.newestNs)))}
             </span>
             {lost > 0 && <span className="warn">{t.lost(count(lost))}</span>}
           </button>
