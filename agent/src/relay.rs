@@ -22,8 +22,8 @@ use weir_transport::{Batch, Cause, Event, Lane, Position, ReceiveError, Receiver
 
 use crate::stats::RelayStats;
 
-/// Batches under way at a time: enough that small ones do not wait for each other's disk sync.
-const UNDER_WAY: usize = 16;
+/// Bytes of batches under way at a time.
+const UNDER_WAY: usize = 16 << 20;
 /// Longest wait between two attempts.
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// How often is looked whether anything is taken.
@@ -63,8 +63,8 @@ impl Relay {
     /// When the spool or the position can't be read.
     pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut under_way = FuturesOrdered::new();
-        // When those were made, in their order.
-        let mut made = VecDeque::new();
+        // When those were made, and their bytes, in their order.
+        let (mut made, mut bytes) = (VecDeque::new(), 0);
         let mut waiting: std::vec::IntoIter<(Position, Batch)> = Vec::new().into_iter();
         let mut lane = None;
         let mut looks = tokio::time::interval(LOOK_EVERY);
@@ -73,22 +73,24 @@ impl Relay {
             if under_way.is_empty() {
                 self.progress.idle();
             }
-            while under_way.len() < UNDER_WAY
+            while under_way.len() < self.sender.depth()
+                && bytes < UNDER_WAY
                 && let Some((position, batch)) = waiting.next()
             {
                 let (sender, stats) = (self.sender.clone(), self.stats.clone());
                 let progress = self.progress.clone();
-                made.push_back(batch.arrived);
+                made.push_back((batch.arrived, batch.body.len()));
+                bytes += batch.body.len();
                 under_way.push_back(async move {
                     send(sender.as_ref(), batch, &stats, &progress).await;
                     position
                 });
             }
-            self.stats.waits(self.signal, made.front().copied());
+            self.stats.waits(self.signal, made.front().map(|(arrived, _)| *arrived));
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(position) = under_way.next() => {
-                    made.pop_front();
+                    bytes -= made.pop_front().map_or(0, |(_, bytes)| bytes);
                     self.cursor.position = position.next();
                     self.cursor.unsaved = true;
                 }
@@ -304,6 +306,8 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use async_trait::async_trait;
     use bytes::Bytes;
     use tokio::sync::Semaphore;
@@ -322,19 +326,33 @@ mod tests {
 
     /// A next hop that takes as many batches as there are permits, and answers nothing before that.
     struct Held {
+        asked: AtomicUsize,
         taken: Semaphore,
         trouble: Option<&'static str>,
     }
 
+    impl Held {
+        fn new(trouble: Option<&'static str>) -> Self {
+            Self { asked: AtomicUsize::new(0), taken: Semaphore::new(0), trouble }
+        }
+    }
+
+    const DEPTH: usize = 4;
+
     #[async_trait]
     impl Sender for Held {
         async fn send(&self, _: Batch) -> Result<Position, SendError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
             self.taken.acquire().await.expect("it is never closed").forget();
             Ok(Position(0))
         }
 
         fn trouble(&self) -> Option<String> {
             self.trouble.map(str::to_owned)
+        }
+
+        fn depth(&self) -> usize {
+            DEPTH
         }
     }
 
@@ -364,9 +382,9 @@ mod tests {
             Self { spool, health, stats, stop, running, _folder: folder }
         }
 
-        async fn put(&self) {
+        async fn put(&self, body: Bytes) {
             let signal = Signal::Logs;
-            let batch = Batch { signal, origins: Vec::new(), route: 0, arrived: 1, body: Bytes::new() };
+            let batch = Batch { signal, origins: Vec::new(), route: 0, arrived: 1, body };
             self.spool.send(batch).await.unwrap();
         }
 
@@ -395,14 +413,35 @@ mod tests {
             ),
             (None, "the spool keeps it: no answer for "),
         ] {
-            let next = Arc::new(Held { taken: Semaphore::new(0), trouble });
+            let next = Arc::new(Held::new(trouble));
             let rig = Rig::start(next.clone());
             for _ in 0..2 {
-                rig.put().await;
+                rig.put(Bytes::new()).await;
                 until(told, || rig.health.trouble(PART).is_some_and(|what| what.contains(told))).await;
                 assert_eq!(rig.stats.retries.get(), 0, "it was told before any attempt failed");
                 next.taken.add_permits(1);
                 until("it is well", || rig.health.trouble(PART).is_none()).await;
+            }
+            rig.end().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_batches_are_under_way_and_so_many_bytes() {
+        for (bytes, expect) in [(1, DEPTH), (UNDER_WAY / 2, 2), (UNDER_WAY + 1, 1)] {
+            let next = Arc::new(Held::new(None));
+            let rig = Rig::start(next.clone());
+            let (body, batches) = (Bytes::from(vec![0; bytes]), 3 * expect);
+            for _ in 0..batches {
+                rig.put(body.clone()).await;
+            }
+            for taken in 0..=batches {
+                let under_way = (taken + expect).min(batches);
+                let asked = || next.asked.load(Ordering::Relaxed);
+                until("the next is sent", || rig.stats.sent.get() == taken as u64 && asked() >= under_way)
+                    .await;
+                assert_eq!(asked(), under_way, "of {bytes} bytes");
+                next.taken.add_permits(1);
             }
             rig.end().await;
         }
@@ -432,7 +471,7 @@ mod tests {
         let rig =
             Rig::start(Arc::new(Told(Mutex::new([true, false, false, false, true, false, true].into()))));
         for _ in 0..3 {
-            rig.put().await;
+            rig.put(Bytes::new()).await;
         }
         until("all is sent", || rig.stats.sent.get() == 3).await;
         rig.end().await;

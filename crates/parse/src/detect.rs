@@ -106,7 +106,7 @@ pub fn detect(bytes: &[u8]) -> Detected {
         let (parts, time) = (&mut lanes[lane], &mut times[lane]);
         let joins = found.wrapper == Wrapper::Cri || *time == entry.time || !begins_fields(content);
         if !parts.is_empty() && !joins {
-            sample_part(parts, &mut found);
+            sample_part(parts, &mut found, &mut tracer, &mut parsed);
         }
         if !entry.partial && parts.is_empty() {
             sample(str_of(content), &mut found, &mut tracer, &mut parsed);
@@ -119,12 +119,13 @@ pub fn detect(bytes: &[u8]) -> Detected {
             parts.clear();
         }
     }
-    lanes.iter_mut().for_each(|parts| sample_part(parts, &mut found));
+    lanes.iter_mut().for_each(|parts| sample_part(parts, &mut found, &mut tracer, &mut parsed));
     choose(&mut found);
     found
 }
 
-fn sample(line: &str, found: &mut Detected, tracer: &mut Tracer, parsed: &mut Parsed) {
+/// Tries every format on a line; whether one matches.
+fn try_all(line: &str, found: &mut Detected, parsed: &mut Parsed) -> bool {
     let mut matched = false;
     for (format, count) in &mut found.formats {
         let hit = *format != Format::Plain && format.parse(line, parsed);
@@ -134,7 +135,11 @@ fn sample(line: &str, found: &mut Detected, tracer: &mut Tracer, parsed: &mut Pa
         matched |= hit;
         *count += u32::from(hit);
     }
-    if matched {
+    matched
+}
+
+fn sample(line: &str, found: &mut Detected, tracer: &mut Tracer, parsed: &mut Parsed) {
+    if try_all(line, found, parsed) {
         *tracer = Tracer::begin(line.as_bytes());
     } else if trace::is_crash(line.as_bytes()) {
         // It says nothing about how the lines of the program itself are written.
@@ -146,11 +151,14 @@ fn sample(line: &str, found: &mut Detected, tracer: &mut Tracer, parsed: &mut Pa
     found.heads += 1;
 }
 
-/// A line of which the end is missing. Of those the beginning of a set of fields tells something.
-fn sample_part(parts: &mut Vec<u8>, found: &mut Detected) {
+/// A line of which the end is missing. Its beginning may be that of a set of fields, or tell a format that reads beginnings; it speaks against none.
+fn sample_part(parts: &mut Vec<u8>, found: &mut Detected, tracer: &mut Tracer, parsed: &mut Parsed) {
     if begins_fields(parts) {
         found.heads += 1;
         found.formats.iter_mut().filter(|(format, _)| *format == Format::Json).for_each(|(_, n)| *n += 1);
+    } else if try_all(&String::from_utf8_lossy(parts), found, parsed) {
+        *tracer = Tracer::begin(parts);
+        found.heads += 1;
     }
     parts.clear();
 }

@@ -176,7 +176,7 @@ impl KafkaDeadLetters {
         headers: &[(&str, &[u8])],
     ) -> Result<oneshot::Receiver<Delivered>, KafkaError> {
         let producer = self.shared.producer();
-        let place = producer.place(topic, partition).await;
+        let place = producer.place(topic, partition, body.len()).await;
         producer.send(Message { topic, partition, payload: body.clone(), headers, time: 0 }, place)
     }
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::ptr::null_mut;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -21,10 +21,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use weir_transport::Position;
 
 use crate::client::Context;
+use crate::settings::{LINGER, REQUEST_BYTES};
 
-/// Messages of one partition that librdkafka has at a time. An idempotent producer has this many under way, and while more wait behind them its thread
-/// asks without a pause whether they may go, for as long as the brokers take to answer.
+/// Requests for one partition that librdkafka has messages for at a time. An idempotent producer has this many under way, and while more messages wait
+/// behind them its thread asks without a pause whether they may go, for as long as the brokers take to answer.
 const UNDER_WAY: usize = 5;
+/// For how long after the first of a request's messages others join it. librdkafka sends what waits when the first has waited for its linger.
+const JOIN: Duration = LINGER.checked_div(2).expect("it is not divided by zero");
 /// How long reports are waited for at a time. The last millisecond of it is spent asking without a pause.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -46,7 +49,7 @@ pub(crate) struct Lent {
     report: oneshot::Sender<Delivered>,
     /// Is read by librdkafka until then.
     _payload: Bytes,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Lent {
@@ -56,11 +59,50 @@ impl Lent {
     }
 }
 
+/// A share in one of a partition's requests. The next may begin when all shares of one were given back.
+pub(crate) type Place = Arc<OwnedSemaphorePermit>;
+
+/// The requests of a partition.
+struct Requests {
+    /// For how long after its first message others join one.
+    join: Duration,
+    free: Arc<Semaphore>,
+    /// The one that messages join. Locked while there is none, so that all who wait for the next one join it, in their order.
+    open: tokio::sync::Mutex<Open>,
+}
+
+struct Open {
+    place: Weak<OwnedSemaphorePermit>,
+    begun: Instant,
+    bytes: u64,
+}
+
+impl Requests {
+    fn new(join: Duration) -> Self {
+        let open = Open { place: Weak::new(), begun: Instant::now(), bytes: 0 };
+        Self { join, free: Arc::new(Semaphore::new(UNDER_WAY)), open: tokio::sync::Mutex::new(open) }
+    }
+
+    async fn place(&self, bytes: u64) -> Place {
+        let mut open = self.open.lock().await;
+        if open.begun.elapsed() < self.join
+            && open.bytes + bytes <= REQUEST_BYTES
+            && let Some(place) = open.place.upgrade()
+        {
+            open.bytes += bytes;
+            return place;
+        }
+        let place = Arc::new(self.free.clone().acquire_owned().await.expect("it is never closed"));
+        *open = Open { place: Arc::downgrade(&place), begun: Instant::now(), bytes };
+        place
+    }
+}
+
 /// A connection that messages are sent over. Reports are heard until it is dropped, and for up to a second longer.
 pub(crate) struct Producer {
     native: Arc<BaseProducer<Context>>,
-    /// The places of each topic's partitions.
-    places: Mutex<HashMap<String, Vec<Arc<Semaphore>>>>,
+    /// Of each topic's partitions.
+    requests: Mutex<HashMap<String, Vec<Arc<Requests>>>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -78,33 +120,33 @@ impl Producer {
             .name("kafka-reports".into())
             .spawn(listen)
             .map_err(|error| KafkaError::ClientCreation(format!("no thread can be started: {error}")))?;
-        Ok(Self { native, places: Mutex::default(), stop })
+        Ok(Self { native, requests: Mutex::default(), stop })
     }
 
     pub(crate) fn client(&self) -> &Client<Context> {
         self.native.client()
     }
 
-    /// Waits until a partition may be sent another message.
-    pub(crate) async fn place(&self, topic: &str, partition: u32) -> OwnedSemaphorePermit {
-        let place = {
-            let mut places = self.places.lock();
-            if !places.contains_key(topic) {
-                places.insert(topic.to_owned(), Vec::new());
+    /// Waits until a partition may be sent another message, of so many bytes. Small ones that come together share a request.
+    pub(crate) async fn place(&self, topic: &str, partition: u32, bytes: usize) -> Place {
+        let requests = {
+            let mut topics = self.requests.lock();
+            if !topics.contains_key(topic) {
+                topics.insert(topic.to_owned(), Vec::new());
             }
-            let places = places.get_mut(topic).expect("just inserted");
-            let known = places.len().max(partition as usize + 1);
-            places.resize_with(known, || Arc::new(Semaphore::new(UNDER_WAY)));
-            places[partition as usize].clone()
+            let partitions = topics.get_mut(topic).expect("just inserted");
+            let known = partitions.len().max(partition as usize + 1);
+            partitions.resize_with(known, || Arc::new(Requests::new(JOIN)));
+            partitions[partition as usize].clone()
         };
-        place.acquire_owned().await.expect("it is never closed")
+        requests.place(bytes as u64).await
     }
 
     /// Sends a message for which there is a [place](Self::place).
     pub(crate) fn send(
         &self,
         message: Message<'_>,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<oneshot::Receiver<Delivered>, KafkaError> {
         let failed = |code: Code| KafkaError::MessageProduction(code);
         let topic = CString::new(message.topic).map_err(|_| failed(Code::InvalidTopic))?;
@@ -169,6 +211,8 @@ impl Drop for Producer {
 mod tests {
     use super::*;
     use rdkafka::mocking::MockCluster;
+    use std::pin::pin;
+    use std::task::Poll;
 
     /// Answers within this.
     const ROUND_TRIP: Duration = Duration::from_millis(20);
@@ -185,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_partition_has_so_many_messages_under_way_at_the_most() {
+    async fn a_partition_has_so_many_large_messages_under_way_at_the_most() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("logs", 2, 1).unwrap();
         cluster.broker_round_trip_time(1, ROUND_TRIP).unwrap();
@@ -193,7 +237,7 @@ mod tests {
         let mut sent = [Vec::new(), Vec::new()];
         for n in 0..10 * UNDER_WAY {
             let partition = n % 2;
-            let place = producer.place("logs", partition as u32).await;
+            let place = producer.place("logs", partition as u32, REQUEST_BYTES as usize).await;
             let reports = &mut sent[partition];
             let waiting = reports.iter_mut().filter_map(|report: &mut oneshot::Receiver<Delivered>| {
                 let report = report.try_recv();
@@ -207,6 +251,52 @@ mod tests {
         for report in sent.into_iter().flatten() {
             report.await.unwrap().unwrap();
         }
+    }
+
+    async fn at_once(requests: &Requests, bytes: u64) -> Option<Place> {
+        match futures::poll!(pin!(tokio::task::unconstrained(requests.place(bytes)))) {
+            Poll::Ready(place) => Some(place),
+            Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn messages_that_come_together_share_a_request() {
+        let requests = Arc::new(Requests::new(Duration::from_secs(3600)));
+        let mut taken = Vec::new();
+        for request in 1..=UNDER_WAY {
+            for _ in 0..1000 {
+                let place = at_once(&requests, REQUEST_BYTES / 1000).await;
+                taken.push(place.expect("there is a request"));
+            }
+            assert_eq!(requests.free.available_permits(), UNDER_WAY - request);
+        }
+        assert!(at_once(&requests, 1).await.is_none(), "all are full");
+        // Who waited goes with the next.
+        let wait = |requests: Arc<Requests>| tokio::spawn(async move { requests.place(1).await });
+        let waiting: Vec<_> = (0..100).map(|_| wait(requests.clone())).collect();
+        tokio::task::yield_now().await;
+        assert!(waiting.iter().all(|waits| !waits.is_finished()));
+        taken.drain(..1000);
+        for waits in waiting {
+            taken.push(waits.await.unwrap());
+        }
+        let place = at_once(&requests, REQUEST_BYTES).await;
+        assert!(place.is_none(), "a large one has no room with them");
+        taken.clear();
+        assert_eq!(requests.free.available_permits(), UNDER_WAY);
+    }
+
+    #[tokio::test]
+    async fn what_comes_later_goes_in_a_request_of_its_own() {
+        let requests = Requests::new(Duration::ZERO);
+        let mut taken = Vec::new();
+        for _ in 0..UNDER_WAY {
+            taken.push(at_once(&requests, 1).await.expect("there is a request"));
+        }
+        assert!(at_once(&requests, 1).await.is_none());
+        taken.pop();
+        assert!(at_once(&requests, 1).await.is_some());
     }
 
     /// Says when it is dropped.
@@ -234,8 +324,9 @@ mod tests {
             let dropped = Arc::new(AtomicBool::new(false));
             (dropped.clone(), Bytes::from_owner(Owner(dropped, bytes)))
         };
-        let (dropped, body) = payload(1000);
-        let place = producer.place("logs", 0).await;
+        let bytes = 1000;
+        let (dropped, body) = payload(bytes);
+        let place = producer.place("logs", 0, bytes).await;
         let report = producer.send(message(0, body), place).unwrap();
         assert!(!dropped.load(Ordering::Relaxed), "it is still to be sent");
         cluster.broker_up(1).unwrap();
@@ -245,8 +336,9 @@ mod tests {
         }
         // What is not even taken is given back at once, with its place.
         for _ in 0..2 * UNDER_WAY {
-            let (dropped, body) = payload(4000);
-            let place = producer.place("logs", 0).await;
+            let bytes = 4000;
+            let (dropped, body) = payload(bytes);
+            let place = producer.place("logs", 0, bytes).await;
             let error = producer.send(message(0, body), place).unwrap_err();
             assert_eq!(error.rdkafka_error_code(), Some(Code::MessageSizeTooLarge));
             assert!(dropped.load(Ordering::Relaxed));

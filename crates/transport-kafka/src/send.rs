@@ -13,6 +13,8 @@ use crate::partition;
 use crate::producer::{Delivered, Message, Producer};
 use crate::topics::Topic;
 
+/// Batches under way at a time: small ones share requests, and the brokers may be far away.
+const DEPTH: usize = 256;
 /// What a message has around its payload at the most, bytes: Kafka's framing of a record and its batch, and the envelope of a batch without origins.
 const FRAME_BYTES: usize = 256;
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -96,7 +98,7 @@ impl KafkaSender {
         let topic = &self.topic.name;
         let (producer, place) = loop {
             let producer = self.shared.producer();
-            let place = producer.place(topic, partition).await;
+            let place = producer.place(topic, partition, part.body.len()).await;
             // It may have been replaced while there was none.
             if Arc::ptr_eq(&producer, &self.shared.producer()) {
                 break (producer, place);
@@ -195,5 +197,9 @@ impl Sender for KafkaSender {
 
     fn trouble(&self) -> Option<String> {
         self.shared.unreachable(&self.shared.context).map(|problem| problem.message)
+    }
+
+    fn depth(&self) -> usize {
+        DEPTH
     }
 }

@@ -15,10 +15,10 @@ use weir_runtime::{ByteSize, Period, Secret};
 /// Longest message that librdkafka handles, bytes: the largest batch with its envelope. What a topic takes is its own limit.
 const CLIENT_BYTES_MAX: usize = limits::BATCH_BYTES_MAX + (1 << 20);
 /// How long a message waits for others to share its request.
-const LINGER: Duration = Duration::from_millis(5);
+pub(crate) const LINGER: Duration = Duration::from_millis(5);
 /// Uncompressed size of what one produce request holds for a partition, bytes; a single larger message goes alone. Below the limit of 1 MiB that
 /// brokers have by default, so that small messages are never refused for those beside them.
-const REQUEST_BYTES: u64 = 1_000_000;
+pub(crate) const REQUEST_BYTES: u64 = 1_000_000;
 /// What a receiver may hold that its owner has not taken, KiB; librdkafka's own default is 64 MiB.
 const PREFETCH_KIB: usize = 16 << 10;
 /// After how long without a sign of life a collector's partitions go to others. librdkafka's own default is 45 s, for which nobody would read them.

@@ -110,6 +110,11 @@ pub trait Sender: Send + Sync {
     fn trouble(&self) -> Option<String> {
         None
     }
+
+    /// How many batches are worth having under way at a time, where they are small: by default enough that they do not wait for each other's disk sync.
+    fn depth(&self) -> usize {
+        16
+    }
 }
 
 /// One sender for each signal.

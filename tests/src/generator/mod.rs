@@ -203,7 +203,7 @@ impl Fleet {
         if self.strays.is_multiple_of(2) {
             self.ledger.trouble("a message that is not protobuf");
             let payload = Bytes::from_static(br#"{"resourceLogs": []}"#);
-            return Stray { signal: Signal::Logs, payload, cause: "wire type" };
+            return Stray { signal: Signal::Logs, payload, cause: "not OTLP: it looks like JSON" };
         }
         self.ledger.trouble("a span without ids");
         let span = Span {

@@ -86,8 +86,9 @@ impl Stream {
         let format = if self.options.pattern.is_some() { PATTERN } else { found.format.name() };
         let locked = Locked { wrapper: found.wrapper, format, lines: found.lines, zone: zone.name() };
         let decision = Decision::Lock { from: self.position, locked };
-        // What is held was read with the old wrapper, whose lanes the new one doesn't know.
-        if self.is_holding() {
+        // What is held was read with the old format and, above all, wrapper, whose lanes the new one doesn't know. Fragments of a line were not read yet.
+        let rewrapped = self.locked.as_ref().is_none_or(|lock| lock.wrapper != found.wrapper);
+        if self.is_holding() && (rewrapped || self.holds_records()) {
             self.cut(emit);
         }
         emit(Event::Decision(decision.clone()));

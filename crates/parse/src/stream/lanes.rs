@@ -56,6 +56,11 @@ impl Lanes {
         self.queue.is_empty() && self.parts.iter().all(|p| !p.active)
     }
 
+    /// Whether there are others than those of which only fragments have come.
+    pub(super) fn has_records(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     pub(super) fn first_start(&self) -> Option<u64> {
         self.queue.front().map(|h| h.start).into_iter().chain(self.part_start()).min()
     }

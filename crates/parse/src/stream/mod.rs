@@ -216,6 +216,11 @@ impl Stream {
         self.holding != Holding::Nothing || !self.lanes.is_empty()
     }
 
+    /// Whether a record has begun that is held, other than in fragments that no one has read yet.
+    fn holds_records(&self) -> bool {
+        self.holding != Holding::Nothing || self.lanes.has_records()
+    }
+
     /// The format in use; `None` before the first line.
     pub fn locked(&self) -> Option<&Locked> {
         self.locked.as_ref()

@@ -115,6 +115,44 @@ fn docker_fragments() {
     );
 }
 
+/// The first of these entries is there when the format is looked for, and nothing else; the rest comes at once.
+fn check_first_alone(entries: &[(&str, &str, u32)], expect: &[&str]) {
+    let (input, first) = (docker(entries), docker(&entries[..1]).len());
+    let bodies = |records: &[String]| -> Vec<String> {
+        records.iter().map(|record| record.splitn(3, ' ').nth(2).unwrap_or("").to_owned()).collect()
+    };
+    let (records, decisions) = run(input.as_bytes(), &[first, usize::MAX], vec![]);
+    assert_eq!(bodies(&records), expect);
+    for chunks in [&[first, usize::MAX][..], &[usize::MAX], &[1]] {
+        assert_eq!(run(input.as_bytes(), chunks, decisions.clone()).0, records, "{chunks:?}");
+    }
+}
+
+#[test]
+fn a_source_that_begins_with_a_fragment() {
+    let line = |text: &str| format!("11:38:53.622 INFO  o.c.Order#1 TraceID: 42b4f7d894cd9d47 {text}");
+    let (a, b) = (line("left ticket "), line("whole\\n"));
+    check_first_alone(
+        &[(&a, "stdout", 1), ("info\\n", "stdout", 1), (&b, "stdout", 2)],
+        &[r#""left ticket info""#, r#""whole""#],
+    );
+    // The rest of it is missing.
+    check_first_alone(
+        &[(&a, "stdout", 1), (&b, "stdout", 2)],
+        &[r#""left ticket " | truncated"#, r#""whole""#],
+    );
+    // Which format this is only its end tells.
+    let access = r#"10.0.0.1 - - [30/Jan/2023:11:38:53 +0000] \"GET /"#;
+    let next = r#"10.0.0.1 - - [30/Jan/2023:11:38:54 +0000] \"GET /b HTTP/1.1\" 200 2\n"#;
+    check_first_alone(
+        &[(access, "stdout", 1), ("a HTTP/1.1\\\" 200 2\\n", "stdout", 1), (next, "stdout", 2)],
+        &[
+            r#""10.0.0.1 - - [30/Jan/2023:11:38:53 +0000] \"GET /a HTTP/1.1\" 200 2""#,
+            r#""10.0.0.1 - - [30/Jan/2023:11:38:54 +0000] \"GET /b HTTP/1.1\" 200 2""#,
+        ],
+    );
+}
+
 #[test]
 fn cri_fragments_of_two_streams() {
     check(
