@@ -37,6 +37,8 @@ const CAUSE_BYTES: usize = 4096;
 /// How long brokers may be silent while letters are read.
 const SILENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
+/// What brokers answer of a partition that has no leader yet, or another one by now.
+const LEADERLESS: [Code; 2] = [Code::NotLeaderForPartition, Code::LeaderNotAvailable];
 
 /// The topic of dead letters.
 pub struct KafkaDeadLetters {
@@ -271,9 +273,21 @@ impl Reader<'_> {
     }
 
     fn bounds(&self, partition: u32) -> Result<(u64, u64), String> {
-        let bounds = self.consumer.fetch_watermarks(&self.of.topic.name, partition as i32, self.timeout());
-        let (low, high) = bounds.map_err(|error| self.failed(&error))?;
-        Ok((low.max(0) as u64, high.max(0) as u64))
+        let begun = Instant::now();
+        loop {
+            let topic = &self.of.topic.name;
+            match self.consumer.fetch_watermarks(topic, partition as i32, self.timeout()) {
+                Ok((low, high)) => return Ok((low.max(0) as u64, high.max(0) as u64)),
+                // A partition has none for a moment when its topic was just made, or its leader is gone.
+                Err(error)
+                    if error.rdkafka_error_code().is_some_and(|code| LEADERLESS.contains(&code))
+                        && begun.elapsed() < self.timeout() =>
+                {
+                    std::thread::sleep(POLL);
+                }
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
     }
 
     /// Up to where letters of a partition were sent again.
@@ -352,7 +366,24 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
     use super::*;
+    use crate::{Config, Kafka};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_partition_without_a_leader_is_waited_for() {
+        let cluster = MockCluster::new(1).unwrap();
+        let config = Config { brokers: vec![cluster.bootstrap_servers()], ..Config::default() };
+        cluster.create_topic(&config.topics.dead_letters, 1, 1).unwrap();
+        let letters = Kafka::new(config).unwrap().dead_letters();
+        let none = || tokio::task::block_in_place(|| letters.read(|letter| panic!("{letter:?}")));
+        none().unwrap();
+        let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+        cluster.request_errors(RDKafkaApiKey::ListOffsets, &[refused; 8]);
+        none().unwrap();
+    }
 
     #[test]
     fn letters_have_names() {
