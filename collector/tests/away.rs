@@ -13,9 +13,8 @@ use weir_runtime::{Health, Metrics};
 use weir_store::conformance::sample;
 use weir_store::memory::MemoryStore;
 use weir_store::{Report, WriteError, Writer};
-use weir_transport::{
-    Batch, DeadLetters, Epoch, Event, Fenced, Lane, Letter, Position, ReceiveError, Receiver,
-};
+use weir_transport::conformance::NoLetters;
+use weir_transport::{Batch, Epoch, Event, Fenced, Lane, Position, ReceiveError, Receiver};
 
 /// How long a test waits for what must come. Generous: it is only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,15 +87,6 @@ impl Receiver for Log {
         }
         self.taken = true;
         (STUCK, EPOCH)
-    }
-}
-
-struct NoLetters;
-
-#[async_trait]
-impl DeadLetters for NoLetters {
-    async fn put(&self, letters: &[Letter]) -> Result<(), String> {
-        panic!("refused: {letters:?}");
     }
 }
 

@@ -13,19 +13,10 @@ use weir_store::conformance::sample;
 use weir_store::faulty::FaultyStore;
 use weir_store::memory::MemoryStore;
 use weir_store::{Agg, Reader, RecordQuery, Table, TimeRange, Total};
+use weir_transport::conformance::NoLetters;
 use weir_transport::faulty::{Faults, FaultyReceiver, FaultySender, Rates};
 use weir_transport::memory::MemoryLog;
 use weir_transport::{Batch, Lane, Receiver, Sender};
-
-/// Nothing is refused here.
-struct NoLetters;
-
-#[async_trait::async_trait]
-impl weir_transport::DeadLetters for NoLetters {
-    async fn put(&self, letters: &[weir_transport::Letter]) -> Result<(), String> {
-        panic!("refused: {letters:?}");
-    }
-}
 
 /// How long a test waits for what must come. Generous: it is only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use weir_model::otlp::{BodyWriter, LogWriter, MetricWriter, PointValue, SpanWriter};
 use weir_model::{Incarnation, Signal, SpanId, TraceId, identity};
 
-use crate::{Batch, Event, Lane, Origin, Position, ReceiveError, Receiver, SendErrorKind, Sender};
+use crate::{
+    Batch, DeadLetters, Event, Lane, Letter, Origin, Position, ReceiveError, Receiver, SendErrorKind, Sender,
+};
 
 /// How long a test waits for what must come. Generous: it is only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -85,6 +88,17 @@ pub async fn take(receiver: &mut dyn Receiver, count: usize) -> Vec<(Position, B
     }
     assert!(all.windows(2).all(|w| w[0].0 < w[1].0), "positions grow");
     all
+}
+
+/// Takes no letters: for who expects that nothing is refused.
+#[derive(Debug, Clone, Copy)]
+pub struct NoLetters;
+
+#[async_trait]
+impl DeadLetters for NoLetters {
+    async fn put(&self, letters: &[Letter]) -> Result<(), String> {
+        panic!("refused: {letters:?}");
+    }
 }
 
 /// Runs the battery on a fresh, empty log, which may be behind a fault decorator of [`Rates::PASSING`](crate::faulty::Rates::PASSING). `receiver` opens a new receiver of the same log each time.
