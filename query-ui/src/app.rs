@@ -23,7 +23,8 @@ use crate::forward::Forward;
 use crate::guard::Hosts;
 use crate::{api, assets, forward, guard};
 
-/// How often a query that waits looks whether it does so in vain.
+/// After what time, and how often from then on, a query that waits looks whether it does so in vain. Whoever is back answers within the first.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What handlers share.
@@ -45,12 +46,12 @@ impl App {
 
     /// Waits until whoever has the data is known not to answer. Which that is, and for how long.
     pub(crate) async fn away(&self) -> String {
-        let mut looks = tokio::time::interval(LOOK_EVERY);
+        tokio::time::sleep(LOOK_AFTER).await;
         loop {
-            looks.tick().await;
             if let Some(away) = self.deps.status.away() {
                 return away;
             }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 }
