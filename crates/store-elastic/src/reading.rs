@@ -20,8 +20,8 @@ use crate::write;
 /// How long a query waits until the engine has room for one more point in time, and how long from try to try.
 const OPENING: Duration = Duration::from_secs(10);
 const OPENING_PAUSE: Duration = Duration::from_millis(50);
-/// How long a query waits for shards that are not there: those of an index that is being made, or of a node that has just started, come within moments.
-const SETTLING: Duration = Duration::from_secs(5);
+/// How long a query waits for indices and shards that are not there: those that are being made, or of a node that has just started, come within moments.
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// An engine, and the states of it that are kept for later pages.
 pub(crate) struct Reading {
@@ -89,7 +89,7 @@ impl Reading {
         loop {
             match self.family.open_pit(&self.client, &self.names.all()).await {
                 Err(Error::Refused { status: 429, .. }) if begun.elapsed() < OPENING => {}
-                Err(Error::Refused { status: 503, .. }) if begun.elapsed() < SETTLING => {
+                Err(Error::Missing(_) | Error::Refused { status: 503, .. }) if begun.elapsed() < SETTLING => {
                     tokio::time::sleep(pause()).await;
                     continue;
                 }

@@ -108,6 +108,7 @@ async fn refuses(engine: &Engine) {
         lists_give_way_before_there_are_too_many(&url).await;
     }
     shards_that_come_are_waited_for(&url).await;
+    indices_that_come_are_waited_for(&url).await;
     old_indices_are_deleted(&url).await;
     a_killed_server_loses_and_doubles_nothing(&mut server).await;
 }
@@ -220,6 +221,17 @@ async fn shards_that_come_are_waited_for(url: &str) {
         tokio::join!(store.snapshot(), web::put(url, "coming-logs-2020.01.01/_settings", &needs_none));
     let counted = asked.unwrap().aggregate(Signal::Logs, &query, &Agg::Count).await.unwrap();
     assert!(matches!(counted, Table::Count(total) if total.value == 10), "{counted:?}");
+}
+
+/// An index that is not there yet, as on an engine that has just started.
+async fn indices_that_come_are_waited_for(url: &str) {
+    let store = open(&config(url, "absent")).await;
+    web::delete(url, "absent-meta").await;
+    let refused = store.snapshot().await.map(|_| ()).expect_err("it does not come");
+    assert!(refused.message.contains("no such index [absent-meta]"), "{refused}");
+    let index = json!({});
+    let (asked, ()) = tokio::join!(store.snapshot(), web::put(url, "absent-meta", &index));
+    asked.unwrap();
 }
 
 async fn old_indices_are_deleted(url: &str) {

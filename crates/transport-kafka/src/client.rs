@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -34,6 +35,8 @@ pub(crate) const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
     trouble: Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>,
+    /// Brokers have answered once, so that this client is set up as they want it.
+    met: Arc<AtomicBool>,
     /// Who is told of the group's partitions; `None` where they are assigned outright.
     coordinator: Option<Coordinator>,
 }
@@ -50,7 +53,27 @@ impl Context {
     }
 
     pub(crate) fn all_is_well(&self) {
+        self.met.store(true, Ordering::Relaxed);
         self.trouble.lock().take();
+    }
+
+    /// What a person can do about a trouble, after a message that says it. `reason` is librdkafka's, where it gives one.
+    fn advice(&self, code: RDKafkaErrorCode, reason: &str) -> &'static str {
+        const CLOSED: &str = "; where they speak TLS or ask for a password, see `kafka.tls.enabled` and `kafka.sasl.mechanism`";
+        match code {
+            Code::SSL => "; see `kafka.tls.ca_file`, which names the certificates that vouch for the brokers",
+            Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::IllegalSASLState => {
+                "; see `kafka.sasl` (mechanism, username) and the password in `WEIR_KAFKA__SASL__PASSWORD`"
+            }
+            _ if self.met.load(Ordering::Relaxed) => "",
+            // One of them is all that is told where connections are taken and hung up, whichever comes first.
+            Code::AllBrokersDown => CLOSED,
+            Code::BrokerTransportFailure if reason.contains("Disconnected") => CLOSED,
+            _ => "",
+        }
     }
 }
 
@@ -133,25 +156,6 @@ pub(crate) fn kind(code: RDKafkaErrorCode) -> SendErrorKind {
     }
 }
 
-/// What a person can do about brokers that do not let this client in, after a message that says so. `reason` is librdkafka's, where it gives one.
-fn advice(code: RDKafkaErrorCode, reason: &str) -> &'static str {
-    const CLOSED: &str =
-        "; where they speak TLS or ask for a password, see `kafka.tls.enabled` and `kafka.sasl.mechanism`";
-    match code {
-        Code::SSL => "; see `kafka.tls.ca_file`, which names the certificates that vouch for the brokers",
-        Code::Authentication
-        | Code::SaslAuthenticationFailed
-        | Code::UnsupportedSASLMechanism
-        | Code::IllegalSASLState => {
-            "; see `kafka.sasl` (mechanism, username) and the password in `WEIR_KAFKA__SASL__PASSWORD`"
-        }
-        // One of them is all that is told where connections are taken and hung up, whichever comes first.
-        Code::AllBrokersDown => CLOSED,
-        Code::BrokerTransportFailure if reason.contains("Disconnected") => CLOSED,
-        _ => "",
-    }
-}
-
 /// Something does not work: what can be done, and what to tell a person.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -221,14 +225,14 @@ impl Shared {
             }
             return problem;
         }
-        let (brokers, advice) = (self.config.names(), advice(code, ""));
+        let (brokers, advice) = (self.config.names(), self.context.advice(code, ""));
         Problem { kind: kind(code), message: format!("Kafka at {brokers} does not answer: {code}{advice}") }
     }
 
     /// Puts into words what was told of the connections since the last success, if anything was.
     pub(crate) fn unreachable(&self, context: &Context) -> Option<Problem> {
         let (code, reason) = context.trouble()?;
-        let (brokers, advice) = (self.config.names(), advice(code, &reason));
+        let (brokers, advice) = (self.config.names(), self.context.advice(code, &reason));
         let what = match kind(code) {
             SendErrorKind::Fatal => "does not let us in",
             _ => "can't be reached",

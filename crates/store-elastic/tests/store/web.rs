@@ -7,6 +7,10 @@ pub(crate) async fn put(url: &str, path: &str, body: &Value) {
     ask(url, "PUT", path, &body.to_string()).await;
 }
 
+pub(crate) async fn delete(url: &str, path: &str) {
+    ask(url, "DELETE", path, "").await;
+}
+
 pub(crate) async fn post(url: &str, path: &str) {
     ask(url, "POST", path, "").await;
 }
