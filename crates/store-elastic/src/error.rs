@@ -1,5 +1,7 @@
 //! What can go wrong between Weir and a search engine.
 
+use std::time::Duration;
+
 use weir_store::{PutError, StoreError, StoreErrorKind, WriteError};
 
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,10 @@ pub(crate) enum Error {
         "{0}; a collector makes it when it starts, so none has run with this `store.elastic.prefix` yet, or the index was deleted"
     )]
     Missing(String),
+    #[error(
+        "the search engine has not shown for {0:?} what was written last: it is very busy, or an index has a shard that no node has"
+    )]
+    Unready(Duration),
     #[error("{0}")]
     Strange(String),
     #[error("{0}")]
@@ -46,7 +52,9 @@ impl Error {
                 };
             }
             Self::Away(_) => StoreErrorKind::Away,
-            Self::Missing(_) | Self::Refused { status: 429 | 500..=599, .. } => StoreErrorKind::Retry,
+            Self::Missing(_) | Self::Unready(_) | Self::Refused { status: 429 | 500..=599, .. } => {
+                StoreErrorKind::Retry
+            }
             _ => StoreErrorKind::Broken,
         };
         StoreError { kind, message: self.to_string() }

@@ -218,8 +218,7 @@ impl Inner {
         let mut seen = self.seen.lock().await;
         let written = self.written.load(Ordering::SeqCst);
         if *seen < written {
-            let path = format!("/{}/_refresh?allow_no_indices=true", self.reading.names.all());
-            self.reading.client.ask(Method::Post, &path).await?.success()?;
+            self.reading.refresh().await?;
             *seen = written;
         }
         Ok(())

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use elasticsearch::http::Method;
 use parking_lot::Mutex;
 use weir_store::{Cursor, LedgerRow, Snapshot, StoreError};
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::engine::Family;
 use crate::error::Error;
 use crate::nodes::Nodes;
@@ -22,6 +23,8 @@ const OPENING: Duration = Duration::from_secs(10);
 const OPENING_PAUSE: Duration = Duration::from_millis(50);
 /// How long a query waits for indices and shards that are not there: those that are being made, or of a node that has just started, come within moments.
 const SETTLING: Duration = Duration::from_secs(10);
+/// Longest wait for a refresh. An engine waits a minute for a shard that no node has.
+const REFRESH: Duration = Duration::from_secs(15);
 
 /// An engine, and the states of it that are kept for later pages.
 pub(crate) struct Reading {
@@ -35,6 +38,11 @@ pub(crate) struct Reading {
 /// Jittered, so that those who wait do not come again together.
 fn pause() -> Duration {
     OPENING_PAUSE.mul_f64(rand::random_range(0.5..1.5))
+}
+
+/// Whether an engine says of itself that it has only just started, or of an index.
+fn is_settling(error: &Error) -> bool {
+    matches!(error, Error::Missing(_) | Error::Refused { status: 503, .. })
 }
 
 impl Reading {
@@ -76,6 +84,24 @@ impl Reading {
         Arc::new(ElasticSnapshot { view, kept: self.kept.clone() })
     }
 
+    /// Makes searches see what was written before this is called.
+    pub(crate) async fn refresh(&self) -> Result<(), Error> {
+        let path = format!("/{}/_refresh?allow_no_indices=true", self.names.all());
+        let begun = Instant::now();
+        let refresh = async {
+            loop {
+                let answer = self.client.ask(Method::Post, &path).await.and_then(Answer::success);
+                match answer {
+                    Err(error) if is_settling(&error) && begun.elapsed() < SETTLING => {
+                        tokio::time::sleep(pause()).await;
+                    }
+                    answer => return answer.map(drop),
+                }
+            }
+        };
+        tokio::time::timeout(REFRESH, refresh).await.unwrap_or(Err(Error::Unready(REFRESH)))
+    }
+
     /// The state that a cursor names, where it is kept still, and when it was taken.
     pub(crate) fn kept(&self, cursor: &Cursor) -> Result<(Option<Arc<View>>, u64), StoreError> {
         let mark = Mark::parse(cursor)?;
@@ -89,7 +115,7 @@ impl Reading {
         loop {
             match self.family.open_pit(&self.client, &self.names.all()).await {
                 Err(Error::Refused { status: 429, .. }) if begun.elapsed() < OPENING => {}
-                Err(Error::Missing(_) | Error::Refused { status: 503, .. }) if begun.elapsed() < SETTLING => {
+                Err(error) if is_settling(&error) && begun.elapsed() < SETTLING => {
                     tokio::time::sleep(pause()).await;
                     continue;
                 }

@@ -216,6 +216,7 @@ async fn shards_that_come_are_waited_for(url: &str) {
     let query = RecordQuery { filter: Filter::All, range: TimeRange::ALL };
     let refused = store.snapshot().await.map(|_| ()).expect_err("it does not come");
     assert_eq!(refused.kind, StoreErrorKind::Retry, "{refused}");
+    assert!(refused.message.contains("a shard that no node has"), "{refused}");
     let needs_none = needs(None);
     let (asked, ()) =
         tokio::join!(store.snapshot(), web::put(url, "coming-logs-2020.01.01/_settings", &needs_none));
@@ -226,6 +227,7 @@ async fn shards_that_come_are_waited_for(url: &str) {
 /// An index that is not there yet, as on an engine that has just started.
 async fn indices_that_come_are_waited_for(url: &str) {
     let store = open(&config(url, "absent")).await;
+    write(&store, 0, &sample::logs(0, 10)).await.unwrap();
     web::delete(url, "absent-meta").await;
     let refused = store.snapshot().await.map(|_| ()).expect_err("it does not come");
     assert!(refused.message.contains("no such index [absent-meta]"), "{refused}");
