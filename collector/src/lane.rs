@@ -120,7 +120,10 @@ impl SignalLoop {
         };
         match event {
             Ok(event) => {
-                if let Some(lasted) = self.reading.good() {
+                // A lane may be taken away because whoever has the log is.
+                if !matches!(event, Event::Revoked(..))
+                    && let Some(lasted) = self.reading.good()
+                {
                     tracing::info!(signal = %self.signal, seconds = lasted.as_secs(), "reading the log works again");
                 }
                 Ok(Some(Some(event)))
@@ -167,7 +170,7 @@ impl SignalLoop {
             }
             Event::Poison(lane, epoch, letter) if self.has(lane, epoch) => {
                 let position = letter.position;
-                tracing::error!(%lane, %position, cause = letter.cause, "what stands here is no batch");
+                tracing::error!(%lane, %position, cause = letter.cause, "what stands here is no batch; it goes to the dead letters (`weir dlq list`)");
                 if self.keep(vec![letter], shutdown).await && self.has(lane, epoch) {
                     // So that the store's position is behind it.
                     let nothing = Batch {

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -12,7 +13,7 @@ use weir_testkit::search::{Engine, SearchServer};
 use weir_tests::client::Client;
 use weir_tests::http::Http;
 use weir_tests::input::append_lines;
-use weir_tests::server::{Server, command};
+use weir_tests::server::{Server, binary, command};
 
 /// Connections that are refused before the engine is there: a start that tries again so often says so once.
 const REFUSED: usize = 3;
@@ -75,6 +76,13 @@ async fn tells(client: &Client, stage: &str, url: &str) {
     assert!(stage["state"] == "failing" && stage["detail"].as_str().unwrap().contains(&says), "{stage}");
 }
 
+/// `weir audit` with so much patience: its exit code, and what it says.
+fn audit(api: &str, wait: &str) -> (Option<i32>, String) {
+    let output = Command::new(binary()).args(["audit", "--collector", api, "--wait", wait]).output();
+    let output = output.expect("it runs");
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_search_engine_is_told() {
     let dir = tempfile::tempdir().unwrap();
@@ -103,7 +111,14 @@ async fn a_frozen_search_engine_is_told() {
     append_lines(&logs.join("a.log"), 100..200);
     tells(&collector, "store", &url).await;
     tells(&reader, "query", &url).await;
+    let api = reader.server.api().to_owned();
+    let (code, said) = audit(&api, "0s");
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("can't answer now") && said.contains(&url) && !said.contains('{'), "{said}");
+    let audited = tokio::task::spawn_blocking(move || audit(&api, "60s"));
     signal(engine.pid(), libc::SIGCONT);
+    let (code, said) = audited.await.unwrap();
+    assert_eq!(code, Some(0), "{said}");
     for (client, dir) in [(&collector, &up), (&reader, &query)] {
         client.wait("/health", |health| health["status"] == "ok").await;
         client

@@ -88,7 +88,15 @@ pub(crate) async fn run(args: AgentArgs, config: Config, shutdown: CancellationT
     }
     match kafka {
         Some(_) => say("ready", format_args!("sends to Kafka at {}", config.kafka.brokers.join(" "))),
-        None => say("ready", format_args!("sends to {} over {}", config.forward.to, config.forward.protocol)),
+        None => {
+            if config.kafka.is_used() {
+                tracing::warn!(
+                    to = config.forward.to,
+                    "`kafka.brokers` is set, and nothing is sent there without `forward.to: kafka`"
+                );
+            }
+            say("ready", format_args!("sends to {} over {}", config.forward.to, config.forward.protocol));
+        }
     }
     parts.run_until(shutdown, || async {}).await
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use clap::Args;
+use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -35,8 +36,9 @@ on its way where nothing behind it is stored, else it is missing.
 
 Exit codes:
   0  all sources are complete
-  1  something is missing, or somebody could not be asked
-  3  nothing is missing, and something is on its way still after --wait";
+  1  something is missing
+  3  nothing is missing, and something is on its way still after --wait
+  4  an agent or the collector could not be asked";
 
 /// Something may be missing or late: nobody can tell yet. The process ends with [`Self::CODE`] then, so that scripts can tell it from a loss.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,37 @@ pub(crate) struct OnTheWay(Period);
 impl OnTheWay {
     /// 2 is a wrong command line.
     pub(crate) const CODE: u8 = 3;
+}
+
+/// Nobody can tell whether something is missing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unasked {
+    /// It may answer a little later.
+    #[error("{0} can't answer now: {1}")]
+    Passing(String, String),
+    #[error("{0}")]
+    Final(String),
+}
+
+impl Unasked {
+    pub(crate) const CODE: u8 = 4;
+}
+
+impl From<anyhow::Error> for Unasked {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Final(format!("{error:#}"))
+    }
+}
+
+/// What Weir says of an error.
+#[derive(Debug, Deserialize)]
+struct Said {
+    error: Reason,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reason {
+    message: String,
 }
 
 #[derive(Debug, Args)]
@@ -248,22 +281,30 @@ fn accounts(collector: &[CollectorSource], agents: &[AgentSource]) -> Vec<Accoun
 struct Asker(Client<HttpConnector, Full<Bytes>>);
 
 impl Asker {
-    async fn get<T: for<'a> Deserialize<'a>>(&self, url: &str) -> anyhow::Result<T> {
-        let uri: http::Uri = url.parse().with_context(|| format!("`{url}` is no address"))?;
-        ensure!(uri.scheme_str() == Some("http"), "`{url}` does not begin with http://");
+    async fn get<T: for<'a> Deserialize<'a>>(&self, url: &str) -> Result<T, Unasked> {
         let exchange = async {
+            let uri: http::Uri = url.parse().with_context(|| format!("`{url}` is no address"))?;
+            ensure!(uri.scheme_str() == Some("http"), "`{url}` does not begin with http://");
             let answer = self.0.get(uri).await.with_context(|| format!("nobody answers at {url}"))?;
             let status = answer.status();
-            let body =
-                answer.into_body().collect().await.with_context(|| format!("reading {url}"))?.to_bytes();
-            ensure!(status.is_success(), "{url} answers {status}: {}", String::from_utf8_lossy(&body));
-            serde_json::from_slice(&body)
-                .with_context(|| format!("{url} answers something else than a ledger"))
+            let body = answer.into_body().collect().await.with_context(|| format!("reading {url}"))?;
+            Ok((status, body.to_bytes()))
         };
-        tokio::time::timeout(PATIENCE, exchange).await.with_context(|| format!("{url} does not answer"))?
+        let asked = tokio::time::timeout(PATIENCE, exchange).await;
+        let (status, body) = asked.unwrap_or_else(|_| bail!("{url} does not answer"))?;
+        if status.is_success() {
+            let read = serde_json::from_slice(&body);
+            return Ok(read.with_context(|| format!("{url} answers something else than a ledger"))?);
+        }
+        let said = serde_json::from_slice::<Said>(&body).map(|said| said.error.message);
+        let said = said.unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned());
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => Err(Unasked::Passing(url.into(), said)),
+            _ => Err(Unasked::Final(format!("{url} answers {status}: {said}"))),
+        }
     }
 
-    async fn agents(&self, bases: &[String]) -> anyhow::Result<Vec<AgentSource>> {
+    async fn agents(&self, bases: &[String]) -> Result<Vec<AgentSource>, Unasked> {
         let mut sources = Vec::new();
         for base in bases {
             let url = format!("{}/ledger", base.trim_end_matches('/'));
@@ -272,7 +313,7 @@ impl Asker {
         Ok(sources)
     }
 
-    async fn collector(&self, base: &str) -> anyhow::Result<(Vec<CollectorSource>, Vec<Records>)> {
+    async fn collector(&self, base: &str) -> Result<(Vec<CollectorSource>, Vec<Records>), Unasked> {
         let mut sources = Vec::new();
         loop {
             let skip = match sources.len() {
@@ -296,7 +337,13 @@ pub(crate) async fn run(args: AuditArgs) -> anyhow::Result<()> {
     // Agents first, and once: what is acknowledged by then is stored, or on its way, while what comes later is always on its way where lines are written.
     let mut agents = asker.agents(&args.agent).await?;
     loop {
-        let (collector, records) = asker.collector(&args.collector).await?;
+        let (collector, records) = match asker.collector(&args.collector).await {
+            Err(Unasked::Passing(..)) if begun.elapsed() < args.wait.0 => {
+                tokio::time::sleep(LOOK_EVERY).await;
+                continue;
+            }
+            asked => asked?,
+        };
         let accounts = accounts(&collector, &agents);
         let on_the_way = accounts.iter().any(|account| account.on_the_way > 0);
         let missing: u64 = accounts.iter().map(Account::missing_bytes).sum();

@@ -76,9 +76,12 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("weir: {error:#}");
-            match error.downcast_ref() {
-                Some(audit::OnTheWay { .. }) => ExitCode::from(audit::OnTheWay::CODE),
-                None => ExitCode::FAILURE,
+            if error.is::<audit::OnTheWay>() {
+                ExitCode::from(audit::OnTheWay::CODE)
+            } else if error.is::<audit::Unasked>() {
+                ExitCode::from(audit::Unasked::CODE)
+            } else {
+                ExitCode::FAILURE
             }
         }
     }

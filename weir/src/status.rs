@@ -68,9 +68,14 @@ impl WatchedLogs {
                 () = stop.cancelled() => return Ok(()),
                 _ = looks.tick() => {}
             }
-            match self.kafka.as_ref().and_then(Kafka::trouble) {
-                Some(what) => health.bad(KAFKA, what),
-                None => health.good(KAFKA),
+            if let Some(kafka) = &self.kafka {
+                match kafka.trouble() {
+                    Some(what) => {
+                        health.bad(KAFKA, what);
+                        kafka.look().await;
+                    }
+                    None => health.good(KAFKA),
+                }
             }
             for (signal, log) in &self.logs {
                 match self.trouble(log) {

@@ -14,7 +14,7 @@ use crate::document::{BODY, Body, COLUMNS, Source};
 use crate::error::Error;
 use crate::query::{Candidates, in_range};
 use crate::template::{ordered, unordered};
-use crate::view::{BODIES, Order, ROWS, Scan, Search, View};
+use crate::view::{BODIES, Fields, Order, ROWS, Scan, Search, View};
 
 /// Distinct values that an engine lists in one answer; where there are more they are counted here.
 const VALUES: usize = 10_000;
@@ -68,6 +68,7 @@ impl View {
         let mut tally = Tally::new(signal, agg);
         let bodies = !query.exact || tally.wants_attributes();
         let (fields, size) = if bodies { (BODY, BODIES) } else { (COLUMNS, ROWS) };
+        let fields = Fields::Stored(fields);
         let search = Search { query, order: Order::Newest, fields, size, after: None };
         let mut scan = Scan::new(self, search);
         while let Some(hits) = scan.next().await? {

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde_json::json;
 use weir_model::filter::{Filter, Matcher};
 use weir_model::{Signal, TraceId};
 use weir_store::{StoreError, StoreErrorKind, Total, TraceHit, TraceQuery};
@@ -12,8 +14,7 @@ use crate::document::BODY;
 use crate::error::Error;
 use crate::query::{Candidates, exists, in_range, of_traces};
 use crate::rows::Row;
-use crate::template::unordered;
-use crate::view::{BODIES, Order, ROWS, Scan, Search, View};
+use crate::view::{BODIES, Fields, Hit, Order, ROWS, Scan, Search, View};
 
 /// Records that are looked at to know how many traces there are, once a page is full.
 const COUNTED: usize = 50_000;
@@ -51,6 +52,32 @@ impl Ready {
             query: query.clone(),
         })
     }
+
+    /// What is read of candidates, and how many of them at a time.
+    fn fields(&self) -> (Fields<'static>, usize) {
+        if self.candidates.exact { (Fields::Trace, ROWS) } else { (Fields::Stored(&SPAN_FIELDS), BODIES) }
+    }
+
+    /// The trace of a candidate, where it is `wanted` and the candidate satisfies the conditions on a span.
+    fn trace_of(&self, hit: &mut Hit, wanted: impl Fn(&TraceId) -> bool) -> Result<Option<TraceId>, Error> {
+        if self.candidates.exact {
+            return Ok(hit.trace_id().filter(wanted));
+        }
+        let source = hit.source()?;
+        let Some(trace) = source.trace_id().filter(wanted) else { return Ok(None) };
+        Ok(source.body(Signal::Spans)?.matches(&self.spans).then_some(trace))
+    }
+}
+
+/// An engine's list of values.
+#[derive(Debug, Deserialize)]
+struct Buckets {
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Bucket {
+    key: String,
 }
 
 /// Traces that satisfy a query, and whether these are all.
@@ -76,8 +103,7 @@ impl View {
     }
 
     async fn of_spans(&self, ready: &Ready, enough: Option<usize>) -> Result<Listed, Error> {
-        let exact = ready.candidates.exact;
-        let (fields, size) = if exact { (&["time", "trace"][..], ROWS) } else { (&SPAN_FIELDS[..], BODIES) };
+        let (fields, size) = ready.fields();
         let search = Search { query: &ready.candidates, order: Order::Newest, fields, size, after: None };
         let mut scan = Scan::new(self, search);
         let (mut list, mut seen, mut looked) = (List::new(), HashSet::new(), 0);
@@ -85,11 +111,10 @@ impl View {
             looked += hits.len();
             let mut found = Vec::new();
             for mut hit in hits {
-                let source = hit.source()?;
-                let Some(trace) = source.trace_id() else { continue };
-                if !seen.contains(&trace) && (exact || source.body(Signal::Spans)?.matches(&ready.spans)) {
+                let time = hit.time()?;
+                if let Some(trace) = ready.trace_of(&mut hit, |trace| !seen.contains(trace))? {
                     seen.insert(trace);
-                    found.push((unordered(source.time), trace));
+                    found.push((time, trace));
                 }
             }
             list.extend(self.satisfying(ready, found).await?);
@@ -116,38 +141,44 @@ impl View {
         Ok(found.into_iter().filter(satisfies).collect())
     }
 
+    /// Which of traces have a span.
+    async fn with_spans(&self, traces: &List) -> Result<HashSet<TraceId>, Error> {
+        let mut spanned = HashSet::new();
+        let ids: Vec<TraceId> = traces.iter().map(|(_, trace)| *trace).collect();
+        for some in ids.chunks(ROWS) {
+            // Few of all that there are, so that tables over all of them cost more than they save.
+            let list = json!({ "terms": { "field": "trace", "size": some.len(), "execution_hint": "map" } });
+            let query = of_traces(Signal::Spans, some);
+            let answer = self.aggregate(&query, json!({ "traces": list })).await?;
+            let found: Buckets = serde_json::from_value(answer["traces"].clone())
+                .map_err(|error| Error::Strange(format!("the search engine lists no traces: {error}")))?;
+            spanned.extend(found.buckets.iter().filter_map(|bucket| bucket.key.parse::<TraceId>().ok()));
+        }
+        Ok(spanned)
+    }
+
     /// Traces without a span; where `counted`, those of lines below a time only as far as it is cheap.
     async fn of_lines(&self, ready: &Ready, counted: bool, bound: Option<u64>) -> Result<Listed, Error> {
         let query = Candidates::and([in_range(Signal::Logs, ready.query.range), exists("trace")]);
-        let search = Search {
-            query: &query,
-            order: Order::Newest,
-            fields: &["time", "trace"],
-            size: ROWS,
-            after: None,
-        };
+        let search =
+            Search { query: &query, order: Order::Newest, fields: Fields::Trace, size: ROWS, after: None };
         let mut scan = Scan::new(self, search);
         let (mut list, mut seen, mut looked) = (List::new(), HashSet::new(), 0);
         while let Some(hits) = scan.next().await? {
             looked += hits.len();
             let mut found = Vec::new();
             let mut last = u64::MAX;
-            for mut hit in hits {
-                let source = hit.source()?;
-                let Some(trace) = source.trace_id() else { continue };
-                last = unordered(source.time);
-                if seen.insert(trace) {
+            for hit in hits {
+                last = hit.time()?;
+                if let Some(trace) = hit.trace_id()
+                    && seen.insert(trace)
+                {
                     found.push((last, trace));
                 }
             }
-            let ids: Vec<TraceId> = found.iter().map(|(_, trace)| *trace).collect();
-            let rows = self.rows(&ids).await?;
-            let wanted = |(_, trace): &(u64, TraceId)| {
-                rows.get(trace).is_some_and(|row| {
-                    row.spans == 0 && ready.traces.as_ref().is_none_or(|matcher| row.matches(*trace, matcher))
-                })
-            };
-            list.extend(found.into_iter().filter(wanted));
+            let spanned = self.with_spans(&found).await?;
+            found.retain(|(_, trace)| !spanned.contains(trace));
+            list.extend(self.satisfying(ready, found).await?);
             if counted && looked >= COUNTED && bound.is_some_and(|bound| last < bound) {
                 return Ok(Listed { list, complete: false });
             }
@@ -209,18 +240,15 @@ impl View {
 
     /// How many spans of traces satisfy the conditions on a span.
     async fn matched(&self, ready: &Ready, traces: &[TraceId]) -> Result<HashMap<TraceId, u64>, Error> {
-        let exact = ready.candidates.exact;
         let mut counts = HashMap::new();
         for some in traces.chunks(ROWS) {
             let query = Candidates::and([ready.candidates.clone(), of_traces(Signal::Spans, some)]);
-            let (fields, size) = if exact { (&["trace"][..], ROWS) } else { (&SPAN_FIELDS[..], BODIES) };
+            let (fields, size) = ready.fields();
             let search = Search { query: &query, order: Order::Newest, fields, size, after: None };
             let mut scan = Scan::new(self, search);
             while let Some(hits) = scan.next().await? {
                 for mut hit in hits {
-                    let source = hit.source()?;
-                    let Some(trace) = source.trace_id() else { continue };
-                    if exact || source.body(Signal::Spans)?.matches(&ready.spans) {
+                    if let Some(trace) = ready.trace_of(&mut hit, |_| true)? {
                         *counts.entry(trace).or_default() += 1;
                     }
                 }
@@ -231,4 +259,4 @@ impl View {
 }
 
 /// Fields of a span that is to be verified.
-const SPAN_FIELDS: [&str; 5] = ["time", "trace", BODY[2], BODY[3], BODY[4]];
+const SPAN_FIELDS: [&str; 4] = ["trace", BODY[2], BODY[3], BODY[4]];

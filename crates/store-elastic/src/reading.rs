@@ -22,7 +22,7 @@ use crate::write;
 const OPENING: Duration = Duration::from_secs(10);
 const OPENING_PAUSE: Duration = Duration::from_millis(50);
 /// How long a query waits for indices and shards that are not there: those that are being made, or of a node that has just started, come within moments.
-const SETTLING: Duration = Duration::from_secs(10);
+const SETTLING: Duration = Duration::from_secs(5);
 /// Longest wait for a refresh. An engine waits a minute for a shard that no node has.
 const REFRESH: Duration = Duration::from_secs(15);
 

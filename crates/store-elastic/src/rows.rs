@@ -11,7 +11,7 @@ use crate::document::Source;
 use crate::error::Error;
 use crate::query::of_traces;
 use crate::template::unordered;
-use crate::view::{Order, ROWS, Scan, Search, View};
+use crate::view::{Fields, Order, ROWS, Scan, Search, View};
 
 /// Traces whose records are asked for together.
 const TOGETHER: usize = 500;
@@ -123,8 +123,13 @@ impl View {
         for some in traces.chunks(TOGETHER) {
             for signal in [Signal::Spans, Signal::Logs] {
                 let query = of_traces(signal, some);
-                let search =
-                    Search { query: &query, order: Order::Oldest, fields: FIELDS, size: ROWS, after: None };
+                let search = Search {
+                    query: &query,
+                    order: Order::Oldest,
+                    fields: Fields::Stored(FIELDS),
+                    size: ROWS,
+                    after: None,
+                };
                 let mut scan = Scan::new(self, search);
                 while let Some(hits) = scan.next().await? {
                     for mut hit in hits {

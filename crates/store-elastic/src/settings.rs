@@ -85,7 +85,10 @@ impl Validate for Config {
             wrong("api_key", "either an API key or a user, not both".into());
         }
         if self.username.is_empty() != self.password.is_empty() {
-            wrong("username", "username and password belong together".into());
+            wrong(
+                "username",
+                "username and password belong together; the password is best told in WEIR_STORE__ELASTIC__PASSWORD".into(),
+            );
         }
         if self.shards == 0 || self.shards > 100 {
             wrong("shards", "between 1 and 100".into());

@@ -20,7 +20,7 @@ use crate::lane::Ranges;
 use crate::points::{Chunk, Joined};
 use crate::query::{Candidates, ids, of_kind, of_trace, overlapping, with_text};
 use crate::tokens::{LABEL, METRIC};
-use crate::view::{BODIES, Order, Scan, Search, SortKey, View};
+use crate::view::{BODIES, Fields, Order, Scan, Search, SortKey, View};
 
 /// States that are kept for the next page of a list. Few: each holds a context in every shard, of which an engine has 300 a node by default, and other
 /// processes that ask the same engine can't have them back. A list whose state is gone goes on without what was written since.
@@ -118,7 +118,7 @@ impl View {
     ) -> Result<Vec<(SortKey, StoredLog)>, Error> {
         let exact = query.exact || matcher.is_none();
         let size = if exact { limit.saturating_add(1).min(BODIES) } else { BODIES };
-        let search = Search { query, order, fields: BODY, size, after };
+        let search = Search { query, order, fields: Fields::Stored(BODY), size, after };
         let mut scan = Scan::new(self, search);
         let mut found = Vec::new();
         while found.len() <= limit
@@ -137,7 +137,13 @@ impl View {
 
     async fn trace(&self, trace: TraceId) -> Result<Vec<StoredSpan>, Error> {
         let query = of_trace(Signal::Spans, trace);
-        let search = Search { query: &query, order: Order::Oldest, fields: BODY, size: BODIES, after: None };
+        let search = Search {
+            query: &query,
+            order: Order::Oldest,
+            fields: Fields::Stored(BODY),
+            size: BODIES,
+            after: None,
+        };
         let mut scan = Scan::new(self, search);
         let mut spans = Vec::new();
         while let Some(hits) = scan.next().await? {
@@ -157,8 +163,13 @@ impl View {
         let labels = matchers.attributes.iter().map(|(label, value)| with_text(LABEL, label, value));
         let query =
             Candidates::and([overlapping(Signal::Metrics, range)].into_iter().chain(name).chain(labels));
-        let search =
-            Search { query: &query, order: Order::Oldest, fields: &["body"], size: CHUNKS, after: None };
+        let search = Search {
+            query: &query,
+            order: Order::Oldest,
+            fields: Fields::Stored(&["body"]),
+            size: CHUNKS,
+            after: None,
+        };
         let mut scan = Scan::new(self, search);
         let mut joined = Joined::default();
         while let Some(hits) = scan.next().await? {

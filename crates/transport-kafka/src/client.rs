@@ -31,6 +31,9 @@ use crate::topics::Topic;
 /// When to come again after a passing error.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
+/// Longest wait for the answer to a look.
+const LOOK: Duration = Duration::from_secs(3);
+
 /// What librdkafka tells besides answers: its log, and the last trouble with a broker.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
@@ -288,9 +291,23 @@ impl Kafka {
         KafkaDeadLetters::new(self.0.clone())
     }
 
-    /// What keeps topics from being read, for a person. Whoever reads looks at them now and then.
+    /// What keeps topics from being read, for a person: what the last look at one of them met, or what was told of the connections, which may be over
+    /// already; [`Self::look`] finds out.
     pub fn trouble(&self) -> Option<String> {
-        self.0.unseen.lock().values().next().cloned()
+        let unseen = self.0.unseen.lock().values().next().cloned();
+        unseen.or_else(|| self.0.unreachable(&self.0.context).map(|problem| problem.message))
+    }
+
+    /// Asks brokers something small, which takes a few seconds at most. Where they answer the connections are well.
+    pub async fn look(&self) {
+        let shared = self.0.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            if shared.producer().client().fetch_metadata(None, LOOK).is_ok() {
+                shared.context.all_is_well();
+            }
+        });
+        // It does not panic, and at the end of the process nobody waits for it.
+        let _ = asked.await;
     }
 
     fn topic(&self, signal: Signal) -> Topic {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use weir_model::Signal;
@@ -105,6 +105,31 @@ async fn why_a_broker_is_away_is_told_while_a_send_is_under_way() {
     broker.resume();
     sent.await.unwrap();
     assert_eq!(sender.trouble(), None);
+}
+
+/// Also where nothing is sent, and topics are looked at only now and then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_tells_of_brokers_that_are_away_and_back() {
+    let mut broker = Broker::start(&[]);
+    let kafka = Kafka::new(config(&broker.address(), "looked")).unwrap();
+    send(&kafka.sender(Signal::Logs), numbered(Signal::Logs, 0)).await;
+    let until = async |away: bool| {
+        let begun = Instant::now();
+        while kafka.trouble().is_some() != away {
+            assert!(begun.elapsed() < PATIENCE, "away: {away}, told: {:?}", kafka.trouble());
+            kafka.look().await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    until(false).await;
+    broker.kill();
+    until(true).await;
+    let told = kafka.trouble().unwrap();
+    assert!(told.contains(&broker.address()) && told.contains("can't be reached"), "{told}");
+    kafka.look().await;
+    assert!(kafka.trouble().is_some(), "nobody answers");
+    broker.resume();
+    until(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
