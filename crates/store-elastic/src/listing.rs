@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::json;
 use weir_model::filter::{Filter, Matcher};
 use weir_model::{Signal, TraceId};
@@ -14,6 +13,7 @@ use crate::document::BODY;
 use crate::error::Error;
 use crate::query::{Candidates, exists, in_range, of_traces};
 use crate::rows::Row;
+use crate::values::listed;
 use crate::view::{BODIES, Fields, Hit, Order, ROWS, Scan, Search, View};
 
 /// Records that are looked at to know how many traces there are, once a page is full.
@@ -67,17 +67,6 @@ impl Ready {
         let Some(trace) = source.trace_id().filter(wanted) else { return Ok(None) };
         Ok(source.body(Signal::Spans)?.matches(&self.spans).then_some(trace))
     }
-}
-
-/// An engine's list of values.
-#[derive(Debug, Deserialize)]
-struct Buckets {
-    buckets: Vec<Bucket>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Bucket {
-    key: String,
 }
 
 /// Traces that satisfy a query, and whether these are all.
@@ -150,9 +139,8 @@ impl View {
             let list = json!({ "terms": { "field": "trace", "size": some.len(), "execution_hint": "map" } });
             let query = of_traces(Signal::Spans, some);
             let answer = self.aggregate(&query, json!({ "traces": list })).await?;
-            let found: Buckets = serde_json::from_value(answer["traces"].clone())
-                .map_err(|error| Error::Strange(format!("the search engine lists no traces: {error}")))?;
-            spanned.extend(found.buckets.iter().filter_map(|bucket| bucket.key.parse::<TraceId>().ok()));
+            let (found, _) = listed(&answer["traces"]);
+            spanned.extend(found.iter().filter_map(|(id, _)| id.parse::<TraceId>().ok()));
         }
         Ok(spanned)
     }
